@@ -1,0 +1,1 @@
+"""Asterisk REST Interface: its events, its websocket, its REST calls."""

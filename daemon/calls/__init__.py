@@ -1,0 +1,1 @@
+"""What calls mean: legs, calls, facts and the messages made of them."""

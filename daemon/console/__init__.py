@@ -1,0 +1,1 @@
+"""The manager console: commands as records, sessions without I/O, the telnet server."""

@@ -1,0 +1,1 @@
+"""Who is who: clients, endpoints and message servers from the definition files."""

@@ -1,0 +1,1 @@
+"""The durable outbox and the ways out of it: RabbitMQ and files."""

@@ -1,0 +1,1 @@
+"""The home of gevent: supervision, offloading, signals, systemd, hub watch."""

@@ -1,0 +1,1 @@
+"""SSH between the hosts and to the telephone servers."""
