@@ -1,0 +1,176 @@
+"""Who answered, who hung up and how a call ended, from the evidence of its legs. Pure.
+
+The outcome comes from Dial events and channel states, not from hangup causes:
+a dialplan sets those as it likes. Measured against Asterisk's own CDR; where
+a disposition is doubtful, the CDR's word counts (docs/decisions/calls.md).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from daemon.calls.call import Call, Group, natural
+from daemon.calls.leg import CONNECTING, Leg
+
+IsEndpoint = Callable[[str], bool]
+
+# Q.850: redirected to new destination (a phone's 302). The phone did not hang up.
+_REDIRECTED = 23
+_DISPOSITION = {
+    "BUSY": "BUSY",
+    "NOANSWER": "NO ANSWER",
+    "CANCEL": "NO ANSWER",
+    "CONGESTION": "FAILED",
+    "CHANUNAVAIL": "FAILED",
+}
+# Q.850 causes of a call that never reached a phone, by which the CDR calls it BUSY.
+_BUSY_CAUSE = 17
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The answer to a call: `leg` is who did, None an application of Asterisk's (`application`)."""
+
+    at: int
+    leg: Leg | None
+    application: str | None
+
+
+def answering_leg(leg: Leg) -> Leg | Answer | None:
+    """Follow the first ANSWER from `leg` on, through Local channels, to who answered.
+
+    An Answer comes back where a Local channel led into an application, None
+    where the events seen so far do not tell.
+    """
+    seen: set[str] = set()
+    while leg.id not in seen:
+        seen.add(leg.id)
+        answered = [
+            (attempt.answered, natural(attempt.peer.id), attempt.peer)
+            for attempt in leg.attempts.values()
+            if attempt.answered is not None
+        ]
+        if not answered:
+            break
+        peer = min(answered, key=lambda item: item[:2])[2]
+        if not peer.name.is_local:
+            return peer
+        if peer.twin is None:
+            return None
+        leg = peer.twin
+    if leg.name.is_local and leg.up_at is not None and leg.up_application not in CONNECTING:
+        return Answer(leg.up_at, None, leg.up_application or None)
+    return None
+
+
+def partner(leg: Leg, group: Group, since: int) -> Leg | None:
+    """Who first shared a bridge with `leg` at or after `since`, Local channels left out."""
+    met = [
+        (at, natural(other), group.legs[other])
+        for other, at in leg.partners.items()
+        if at >= since and other in group.legs and not group.legs[other].name.is_local
+    ]
+    return min(met, key=lambda item: item[:2])[2] if met else None
+
+
+def answer(call: Call, *, final: bool) -> Answer | None:
+    """The first answer of a call, or None while it has none or it is not yet clear.
+
+    `final`: no more evidence will come; what is known decides.
+    """
+    origin = call.origin
+    if origin.originated_at is not None:
+        return _answer_of_click_to_call(origin, final=final)
+    if origin.up_at is None:
+        return None
+    application = origin.up_application
+    if application and application not in CONNECTING:
+        return Answer(origin.up_at, None, application)
+    found = answering_leg(origin)
+    if isinstance(found, Leg):
+        return Answer(origin.up_at, found, None)
+    if isinstance(found, Answer):
+        return Answer(origin.up_at, None, found.application)
+    if origin.attempts or application:
+        mate = partner(origin, origin.group, origin.up_at - 1000)
+        if mate is not None and not any(a.is_open for a in origin.attempts.values()):
+            return Answer(origin.up_at, mate, None)
+    return Answer(origin.up_at, None, application or None) if final else None
+
+
+def _answer_of_click_to_call(origin: Leg, *, final: bool) -> Answer | None:
+    """The callee's answer; the agent's own where the agent was put into an application."""
+    found = answering_leg(origin)
+    if isinstance(found, Leg):
+        when = [a.answered for a in origin.attempts.values() if a.answered is not None]
+        return Answer(found.up_at if found.up_at is not None else min(when), found, None)
+    if isinstance(found, Answer):
+        return found
+    if origin.up_at is None or origin.attempts:
+        return None
+    if origin.served_by:
+        return Answer(origin.up_at, None, origin.served_by)
+    return Answer(origin.up_at, None, None) if final else None
+
+
+def disposition(call: Call, legs: Iterable[Leg]) -> str:
+    """How an unanswered call ended: NO ANSWER, BUSY, FAILED or CANCEL."""
+    origin = call.origin
+    dialling = [leg for leg in legs if leg is origin or not leg.name.is_local]
+    attempts = sorted(
+        (attempt for leg in dialling for attempt in leg.attempts.values()),
+        key=lambda attempt: (attempt.began, natural(attempt.peer.id)),
+    )
+    gave_up = origin.hung_up_at is not None
+    if not attempts:
+        if gave_up:
+            return "CANCEL"
+        if origin.originated_at is not None:
+            return "BUSY" if origin.cause == _BUSY_CAUSE else "NO ANSWER"
+        return "BUSY" if origin.cause == _BUSY_CAUSE else "FAILED"
+    cancelled = gave_up and any(
+        attempt.is_open or attempt.status == "CANCEL" or (attempt.ended or 0) >= (origin.hung_up_at or 0)
+        for attempt in attempts
+    )
+    if cancelled:
+        return "CANCEL"
+    longest = max(attempts, key=lambda attempt: (attempt.ended or attempt.began) - attempt.began)
+    return _DISPOSITION.get(longest.status, "NO ANSWER")
+
+
+def hung_up_by(group_legs: Iterable[Leg], *, answered: bool, endtime: int) -> Leg | None:
+    """The side that hung up first; None where Asterisk ended it.
+
+    In an answered call only those count who were still there at its end: who
+    left earlier (a transferor, a phone that refused) did not end it.
+    """
+    candidates = [leg for leg in group_legs if leg.hung_up_at is not None and not leg.name.is_local]
+    if answered:
+        last = [leg for leg in candidates if leg.up_at is not None and leg.gone_at is not None]
+        candidates = [leg for leg in last if endtime - (leg.gone_at or 0) <= _TEARDOWN]
+    return min(candidates, key=lambda leg: (leg.hung_up_at or 0, natural(leg.id)), default=None)
+
+
+# The legs of one conversation are gone within so many milliseconds of one another.
+_TEARDOWN = 2000
+
+
+def counts_as_hangup(cause: int | None, soft: bool) -> bool:
+    """Is this ChannelHangupRequest somebody hanging up? Asterisk's own are `soft`."""
+    return not soft and cause != _REDIRECTED
+
+
+def party(leg: Leg | None, is_endpoint: IsEndpoint) -> str | None:
+    """What a leg is called: its endpoint; outside numbers behind a trunk by their number.
+
+    `is_endpoint` knows the endpoints of the definition files.
+    """
+    if leg is None:
+        return None
+    peer = leg.name.peer
+    if leg.name.is_local:
+        return leg.number or None
+    if is_endpoint(peer) or not leg.number:
+        return peer or None
+    return leg.number
