@@ -1,0 +1,404 @@
+"""The durable outbox: what is stored here is published sooner or later, once it is confirmed it is gone.
+
+    store()   several callers' messages become one transaction (group commit), made in a
+              native thread; it returns when they are on the disk
+    confirm() noted at once, written with the next transaction or by the keeper: if the
+              process dies before, those messages go out again under the same id
+    subscribe() hands a publisher the new messages of its broker as they are committed
+
+A message id is kept once, also after its message was published: ids are
+remembered for `remember_hours` after that. While the disk is full the outbox goes
+on in memory, within a bound, and says so (docs/decisions/outbox-disk-full.md).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from daemon.errors import FatalError, TransientError
+from daemon.outbox.database import Batch, Damaged, Database, DiskTrouble, Row, row_of
+from daemon.outbox.entry import Entry
+from daemon.outbox.lockfile import DirectoryLock, put_aside
+from daemon.outbox.message import Message
+from daemon.outbox.schema import FromTheFuture
+from daemon.outbox.spillover import Spillover
+
+log = logging.getLogger("arimonitor.outbox")
+
+_BATCH = 2000  # messages in one transaction at most: what a commit may take is bounded
+_PRUNE = 1000
+
+OffloadCall = Callable[..., Any]
+"""`offload(function, *plain_data)` runs it in a native thread and returns its result."""
+
+
+class OutboxFull(TransientError):
+    """The disk is full and the memory's share too: hold the messages back and try again."""
+
+
+class _Ticket:
+    __slots__ = ("error", "messages", "rows", "stored")
+
+    def __init__(self, messages: Sequence[Message]) -> None:
+        self.messages = messages
+        # Without their numbers, which are given in the order of the commits. Made here, so that
+        # a message which can't be written fails its own caller only.
+        self.rows = [row_of(0, message) for message in messages]
+        self.stored: int | None = None
+        self.error: Exception | None = None
+
+
+class Outbox:
+    """One SQLite file, one process. Every method may be called from any greenlet after `open`."""
+
+    def __init__(
+        self,
+        path: Path,
+        offload: OffloadCall,
+        *,
+        remember_hours: float = 48.0,
+        memory_limit: int = 100_000,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = path
+        self.remember_hours = remember_hours
+        self._offload = offload
+        self._now = now
+        self._database = Database(path)
+        self._directory = DirectoryLock(path.parent)
+        self._spill = Spillover(memory_limit)
+        self._degraded: DiskTrouble | None = None
+        self._commit = Lock()  # one transaction at a time; whoever waits for it is in the next
+        self._read = Lock()
+        self._waiting: list[_Ticket] = []
+        self._confirmed: dict[int, None] = {}  # not written yet, in the order they came
+        self._postponed: dict[int, tuple[float, str]] = {}
+        self._subscribers: dict[str, Callable[[list[Entry]], None]] = {}
+        self._count: dict[str, int] = {}
+        self._oldest: dict[str, float] = {}
+        self._seq = 0
+        self.stored_total = 0
+        self.commits = 0
+
+    def open(self) -> None:
+        """Open or make the file; a broken one is put aside. Raises FatalError."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._directory.acquire()
+        try:
+            self._open_database()
+        except BaseException:
+            self._directory.release()
+            raise
+
+    def _open_database(self) -> None:
+        try:
+            try:
+                self._seq, found = self._offload(_open, self._database)
+            except Damaged as error:
+                self._put_aside(error)
+                self._seq, found = self._offload(_open, self._database)
+        except FromTheFuture as error:
+            raise FatalError(
+                f"the outbox {self.path} was written by a newer arimonitor ({error}): install that one again"
+            ) from error
+        except (DiskTrouble, Damaged) as error:
+            raise FatalError(
+                f"the outbox {self.path} can't be opened: {error}; see to the disk's space and rights"
+            ) from error
+        for broker, (count, stored_at) in found.items():
+            self._count[broker] = count
+            self._oldest[broker] = stored_at
+        if self._count:
+            log.info("the outbox has %d messages that are not published yet", sum(self._count.values()))
+
+    def _put_aside(self, error: Damaged) -> None:
+        self._offload(self._database.close)
+        aside = put_aside(self.path, self._now())
+        log.error(
+            "the outbox %s is damaged (%s): it was moved to %s and a new one begun; messages that were not"
+            " published yet may be in there: look with  sqlite3 %s .recover | sqlite3 rescued.sqlite,"
+            "  then  SELECT routing_key, body FROM messages ORDER BY seq",
+            self.path,
+            error,
+            aside,
+            aside,
+        )
+
+    def close(self) -> None:
+        """Write what is noted and close. What only the memory has is said in the log."""
+        try:
+            self.flush()
+        except TransientError as error:
+            log.warning("the last confirmations could not be written: %s", error)
+        if len(self._spill):
+            log.error("%d messages were held in memory only and are lost with this process", len(self._spill))
+        with self._commit, self._read:
+            self._offload(self._database.close)
+        self._directory.release()
+
+    # -- in ---------------------------------------------------------------------------------
+
+    def store(self, messages: Sequence[Message]) -> int:
+        """Keep these in their order; returns when they are durable. How many of the ids were new.
+
+        Raises OutboxFull where neither the disk nor the memory has room for
+        them: nothing of them is kept then, and the caller holds them back.
+        """
+        if not messages:
+            return 0
+        ticket = _Ticket(messages)
+        self._waiting.append(ticket)
+        with self._commit:
+            while ticket.stored is None and ticket.error is None:
+                self._commit_once()
+        if ticket.error is not None:
+            raise ticket.error
+        return ticket.stored or 0
+
+    def confirm(self, broker: str, seqs: Sequence[int]) -> None:
+        """These are published. Returns at once; `flush`, the keeper or the next `store` writes it."""
+        for seq in seqs:
+            if not (self._degraded and self._spill.confirm(seq)):
+                self._confirmed[seq] = None
+        self._count[broker] = self._count.get(broker, 0) - len(seqs)
+
+    def postpone(self, seq: int, until: float, reason: str) -> None:
+        """This was refused and waits until then (seconds since the epoch), also over a restart."""
+        self._postponed[seq] = (until, reason[:500])
+
+    def flush(self) -> None:
+        """Write what `confirm` and `postpone` noted. Raises OutboxFull if the disk is full."""
+        with self._commit:
+            if self._noted:
+                self._commit_once()
+        if self._degraded is not None:
+            raise OutboxFull(f"the outbox's disk is full: {self._degraded}")
+
+    @property
+    def noted(self) -> int:
+        """Confirmations that are not written yet."""
+        return len(self._confirmed)
+
+    @property
+    def _noted(self) -> bool:
+        return bool(self._confirmed or self._postponed)
+
+    def _commit_once(self) -> None:
+        """One transaction with all who wait. The caller holds `_commit`."""
+        tickets: list[_Ticket] = []
+        size = 0
+        while self._waiting and (not tickets or size + len(self._waiting[0].messages) <= _BATCH):
+            tickets.append(self._waiting.pop(0))
+            size += len(tickets[-1].messages)
+        batches = [self._numbered(ticket) for ticket in tickets]
+        try:
+            self._settle(tickets, batches)
+        except BaseException as error:
+            for ticket in tickets:
+                if ticket.stored is None:
+                    ticket.error = error if isinstance(error, Exception) else TransientError("interrupted")
+            raise
+
+    def _settle(self, tickets: Sequence[_Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
+        if self._degraded is not None:
+            self._hold(tickets, batches)
+            return
+        try:
+            known = self._write(Batch(self._now(), rows=[row for batch in batches for row, _ in batch]))
+        except DiskTrouble as error:
+            self._degrade(error)
+            self._hold(tickets, batches)
+            return
+        fresh: list[tuple[int, Message]] = []
+        for ticket, batch in zip(tickets, batches, strict=True):
+            new = [(row[0], message) for row, message in batch if row[0] not in known]
+            ticket.stored = len(new)
+            fresh += new
+        self._announce(fresh)
+
+    def _numbered(self, ticket: _Ticket) -> list[tuple[Row, Message]]:
+        first = self._seq + 1
+        self._seq += len(ticket.rows)
+        return [
+            ((seq, *row[1:]), message)
+            for seq, (row, message) in enumerate(zip(ticket.rows, ticket.messages, strict=True), first)
+        ]
+
+    def _write(self, batch: Batch) -> set[int]:
+        """Write a batch and all that is noted; what is noted stays so if it fails."""
+        batch.confirmed = list(self._confirmed)
+        batch.postponed = [(seq, until, why) for seq, (until, why) in self._postponed.items()]
+        try:
+            known: set[int] = self._offload(self._database.apply, batch)
+        except Damaged as error:
+            raise FatalError(f"the outbox {self.path} is damaged: {error}") from error
+        self.commits += 1
+        for seq in batch.confirmed:
+            del self._confirmed[seq]
+        for seq, until, why in batch.postponed:
+            if self._postponed.get(seq) == (until, why):
+                del self._postponed[seq]
+        return known
+
+    def _announce(self, fresh: Sequence[tuple[int, Message]]) -> None:
+        by_broker: dict[str, list[Entry]] = {}
+        for seq, message in fresh:
+            by_broker.setdefault(message.broker, []).append(Entry(seq, message))
+        self.stored_total += len(fresh)
+        for broker, entries in by_broker.items():
+            if not self._count.get(broker):
+                self._oldest[broker] = self._now()
+            self._count[broker] = self._count.get(broker, 0) + len(entries)
+            subscriber = self._subscribers.get(broker)
+            if subscriber is not None:
+                subscriber(entries)
+
+    # -- disk full --------------------------------------------------------------------------
+
+    @property
+    def degraded(self) -> str:
+        """Why messages are held in memory only; "" where all is well."""
+        return "" if self._degraded is None else str(self._degraded)
+
+    @property
+    def held(self) -> int:
+        """Messages that only the memory has."""
+        return len(self._spill)
+
+    def _degrade(self, error: DiskTrouble) -> None:
+        self._degraded = error
+        log.error(
+            "outbox disk full (%s): new messages are held in memory only, up to %d;"
+            " they go on being published; free space on the disk of %s",
+            error,
+            self._spill.limit,
+            self.path,
+        )
+
+    def _hold(self, tickets: Sequence[_Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
+        keys = [row[1] for batch in batches for row, _ in batch]
+        try:
+            known: set[bytes] = self._reading(self._database.known, keys)
+        except TransientError:
+            known = set()  # nobody can say now; it is asked again when they are written
+        for ticket, batch in zip(tickets, batches, strict=True):
+            fresh = []
+            for row, message in batch:
+                if row[1] not in known and not self._spill.knows(row[1]):
+                    known.add(row[1])
+                    fresh.append((row, message))
+            if len(fresh) > self._spill.room:
+                ticket.error = OutboxFull(
+                    f"the outbox's disk is full and {len(self._spill)} messages are held in memory:"
+                    " no room for more"
+                )
+                known.difference_update(row[1] for row, _ in fresh)
+                continue
+            self._spill.hold(fresh)
+            ticket.stored = len(fresh)
+            self._announce([(row[0], message) for row, message in fresh])
+
+    def recover(self) -> bool:
+        """Try to write what the memory holds; True once all is on the disk. The keeper calls this."""
+        while True:
+            with self._commit:
+                if self._degraded is None:
+                    return True
+                rows, seen = self._spill.begin_writing(_BATCH)
+                try:
+                    self._write(Batch(self._now(), rows=rows, seen=seen))
+                except DiskTrouble as error:
+                    self._spill.not_written()
+                    self._degraded = error
+                    return False
+                self._spill.wrote(rows, seen)
+                if self._spill.empty:
+                    self._degraded = None
+                    log.warning("the outbox's disk has room again: all messages are on the disk")
+                    return True
+
+    # -- out --------------------------------------------------------------------------------
+
+    def subscribe(self, broker: str, callback: Callable[[list[Entry]], None]) -> None:
+        """Call this with each broker's new messages as they are committed, in their order.
+
+        It is called in the middle of `store` and must neither wait nor raise.
+        What was stored before is read with `pending`.
+        """
+        self._subscribers[broker] = callback
+
+    def unsubscribe(self, broker: str) -> None:
+        """No more calls for this broker."""
+        self._subscribers.pop(broker, None)
+
+    def pending(self, broker: str, after: int = 0, limit: int = 500) -> list[Entry]:
+        """Messages of a broker that are not confirmed, oldest first, with seq > `after`."""
+        # First what the memory holds: what moves to the disk meanwhile is then in both.
+        held = self._spill.entries(broker) if self._degraded is not None else []
+        page: list[Entry] = self._reading(self._database.page, broker, after, limit)
+        last = max(after, page[-1].seq) if page else after
+        if len(page) < limit:
+            page += [entry for entry in held if entry.seq > last][: limit - len(page)]
+        return [entry for entry in page if entry.seq not in self._confirmed]
+
+    def load(self, seqs: Sequence[int]) -> list[Entry]:
+        """Those of these messages that are still pending, oldest first."""
+        held = self._spill.some(seqs) if self._degraded is not None else []
+        found: dict[int, Entry] = {entry.seq: entry for entry in held}
+        for entry in self._reading(self._database.load, seqs):
+            found[entry.seq] = entry
+        return [found[seq] for seq in sorted(found) if seq not in self._confirmed]
+
+    def _reading(self, function: Callable[..., Any], *data: object) -> Any:
+        try:
+            with self._read:
+                return self._offload(function, *data)
+        except DiskTrouble as error:
+            raise TransientError(f"the outbox {self.path} can't be read: {error}") from error
+        except Damaged as error:
+            raise FatalError(f"the outbox {self.path} is damaged: {error}") from error
+
+    def counts(self) -> Mapping[str, int]:
+        """How many messages wait, by broker. Cheap."""
+        return dict(self._count)
+
+    def oldest(self, broker: str) -> float:
+        """Age in seconds of the oldest message that waits, as of the last `refresh`; 0 where none does."""
+        if not self._count.get(broker):
+            return 0.0
+        return max(0.0, self._now() - self._oldest.get(broker, self._now()))
+
+    # -- upkeep, called by the keeper -------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Look up the ages that `oldest` tells."""
+        brokers = [broker for broker, count in self._count.items() if count]
+        if brokers and self._degraded is None:
+            self._oldest.update(self._reading(self._database.oldest, brokers))
+
+    def prune(self) -> bool:
+        """Forget some of the ids that are old enough; True if there may be more."""
+        cutoff = self._now() - self.remember_hours * 3600
+        with self._commit:
+            if self._degraded is not None:
+                return False
+            try:
+                seen: int = self._offload(self._database.prune, cutoff, _PRUNE, self._now())
+            except DiskTrouble as error:
+                raise TransientError(f"old ids could not be pruned: {error}") from error
+        return seen == _PRUNE
+
+    def disk_bytes(self) -> int:
+        """Size of the file and its log."""
+        size: int = self._offload(self._database.size)
+        return size
+
+
+def _open(database: Database) -> tuple[int, Mapping[str, tuple[int, float]]]:
+    database.open()
+    return database.summary()
