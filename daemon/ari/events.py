@@ -62,6 +62,7 @@ class Bridge(msgspec.Struct, frozen=True, gc=False):
 
     id: str
     bridge_type: str = ""
+    creator: str = ""
     channels: tuple[str, ...] = ()
 
 

@@ -124,7 +124,6 @@ class Leg:
     reconciled: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)
     partners: dict[str, int] = field(default_factory=dict)
-    bridged_at: int | None = None
     recordings: dict[str, int] = field(default_factory=dict)
 
     @property

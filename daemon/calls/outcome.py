@@ -24,8 +24,9 @@ _DISPOSITION = {
     "CONGESTION": "FAILED",
     "CHANUNAVAIL": "FAILED",
 }
-# Q.850 causes of a call that never reached a phone, by which the CDR calls it BUSY.
-_BUSY_CAUSE = 17
+# A call without a Dial is judged by its cause (main/cdr.c does the same): none, no route to
+# destination, not registered, congestion; user busy.
+_DISPOSITION_OF_CAUSE = {0: "FAILED", 3: "FAILED", 20: "FAILED", 34: "FAILED", 42: "FAILED", 17: "BUSY"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,27 +115,30 @@ def _answer_of_click_to_call(origin: Leg, *, final: bool) -> Answer | None:
     return Answer(origin.up_at, None, None) if final else None
 
 
-def disposition(call: Call, legs: Iterable[Leg]) -> str:
-    """How an unanswered call ended: NO ANSWER, BUSY, FAILED or CANCEL."""
+def disposition(call: Call, legs: Iterable[Leg], *, talked: bool) -> str:
+    """How a call ended: ANSWERED, NO ANSWER, BUSY, FAILED or CANCEL.
+
+    `talked`: some endpoint answered it. A caller whom an application answered
+    (a queue's Answer) and who left while phones were still ringing was not:
+    the CDR says NO ANSWER, with a billsec.
+    """
     origin = call.origin
     dialling = [leg for leg in legs if leg is origin or not leg.name.is_local]
     attempts = sorted(
         (attempt for leg in dialling for attempt in leg.attempts.values()),
         key=lambda attempt: (attempt.began, natural(attempt.peer.id)),
     )
-    gave_up = origin.hung_up_at is not None
-    if not attempts:
-        if gave_up:
-            return "CANCEL"
-        if origin.originated_at is not None:
-            return "BUSY" if origin.cause == _BUSY_CAUSE else "NO ANSWER"
-        return "BUSY" if origin.cause == _BUSY_CAUSE else "FAILED"
-    cancelled = gave_up and any(
-        attempt.is_open or attempt.status == "CANCEL" or (attempt.ended or 0) >= (origin.hung_up_at or 0)
+    left_at = origin.hung_up_at
+    left_ringing = left_at is not None and any(
+        attempt.is_open or attempt.status == "CANCEL" or (attempt.ended or 0) >= left_at
         for attempt in attempts
     )
-    if cancelled:
+    if call.answertime is not None:
+        return "NO ANSWER" if left_ringing and not talked else "ANSWERED"
+    if left_ringing or (left_at is not None and not attempts):
         return "CANCEL"
+    if not attempts:
+        return _DISPOSITION_OF_CAUSE.get(origin.cause or 0, "NO ANSWER")
     longest = max(attempts, key=lambda attempt: (attempt.ended or attempt.began) - attempt.began)
     return _DISPOSITION.get(longest.status, "NO ANSWER")
 

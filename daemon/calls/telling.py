@@ -169,7 +169,7 @@ class Rules:
             endtime=end,
             duration=max(0, end - origin.created) // 1000,
             billsec=max(0, end - call.answertime) // 1000 if call.answertime is not None else 0,
-            disposition="ANSWERED" if answered else disposition(call, legs),
+            disposition=disposition(call, legs, talked=talked is not None),
             cause=origin.cause if gone_by_then else None,
             cause_text=origin.cause_text if gone_by_then else "",
             hangup_by=self.name_of(hung_up),

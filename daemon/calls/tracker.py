@@ -135,8 +135,8 @@ class Tracker:
         Without an earlier `lost` every known channel is checked.
         """
         facts = self.tick(now)
-        checked = self._suspects if self._lost_at is not None else set(self._legs)
         checked = self._suspects if self._lost_at is not None else {leg.id for leg in self._legs}
+        self._end_unseen(sorted(id_ for id_ in checked if id_ not in live))
         self._suspects = set()
         self._lost_at = None
         return facts + self._tell()
@@ -243,10 +243,10 @@ class Tracker:
 
     def _entered(self, event: Event, at: int) -> None:
         leg = self._legs.take(event.channel, at)
-        if leg is None or event.bridge is None or event.bridge.bridge_type == "holding":
-            return
-        leg.bridged_at = max(at, leg.bridged_at or 0)
-        for other_id in event.bridge.channels:
+        bridge = event.bridge
+        if leg is None or bridge is None or bridge.bridge_type == "holding" or bridge.creator == "ConfBridge":
+            return  # who waits in one place, or talks in one conference, still made calls of their own
+        for other_id in bridge.channels:
             self._legs.meet(leg, other_id, at)
 
     def _transfer(self, event: Event, at: int) -> None:
