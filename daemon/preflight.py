@@ -1,0 +1,257 @@
+"""What `arimonitor check` tries: every connection and place that the configuration names. Service.
+
+Nothing is changed: no folder made, nothing declared, no application left
+behind. What this version can't log in to yet is connected to at least, and
+the reason says so. Everything has a deadline; one after the other, so that
+what fails is not an effect of the check itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from daemon.ari.address import Address
+from daemon.ari.rest import AriRest
+from daemon.directory.definitions import SERVERS_FILE
+from daemon.directory.loader import load
+from daemon.directory.model import MessageServer
+from daemon.errors import ArimonitorError, TransientError
+from daemon.preflight_local import (
+    free_port,
+    open_port,
+    program,
+    readable_file,
+    readable_folder,
+    writable_folder,
+)
+from daemon.preflight_report import Check, as_json, as_table
+from daemon.settings import AsteriskSettings, Settings, split_address
+
+__all__ = ["Broker", "Check", "as_json", "as_table", "run"]
+
+CHANNELVARS = "channelvars = CHANNEL(linkedid),MIXMONITOR_FILENAME"
+_LINKEDID = "CHANNEL(linkedid)"
+
+
+@dataclass(frozen=True, slots=True)
+class Broker:
+    """A RabbitMQ to try: the `[mq]` of the configuration (name "") or a section of __MQSERVERS__.DEF."""
+
+    name: str
+    host: str
+    port: int
+    vhost: str
+    username: str
+    password: str = field(repr=False)
+    exchange: str
+    tls: bool
+    ca_file: Path | None
+    timeout: float
+
+
+BrokerProbe = Callable[[Broker], None]
+"""Log in and declare the exchange passively, then leave. Raises ArimonitorError with reason and mend."""
+
+WebsocketProbe = Callable[[AsteriskSettings, str], None]
+"""Open the event websocket under that application's name and close it. Raises ArimonitorError."""
+
+
+def run(settings: Settings, *, websocket: WebsocketProbe, broker: BrokerProbe) -> list[Check]:
+    """Try everything and say what came of it. Never raises for what it finds."""
+    checks: list[Check] = []
+    brokers: dict[tuple[str, int, str], Broker] = {}
+    if settings.mq.backend == "rabbitmq":
+        _remember(brokers, _default_broker(settings))
+    for asterisk in settings.asterisk:
+        checks += _asterisk(settings, asterisk, websocket)
+        checks += _files(settings, asterisk, brokers)
+    checks += [_broker(each, broker) for each in brokers.values()]
+    checks += _elsewhere(settings)
+    checks += _here(settings)
+    return checks
+
+
+def _asterisk(settings: Settings, asterisk: AsteriskSettings, websocket: WebsocketProbe) -> Iterator[Check]:
+    where = f"{asterisk.name} {asterisk.url}"
+    key = f"asterisk.{asterisk.name}"
+    password = asterisk.password.get_secret_value() if asterisk.password is not None else ""
+    try:
+        rest = AriRest(
+            Address.parse(asterisk.url), asterisk.username, password, timeout=asterisk.request_timeout
+        )
+        info = rest.get_info()
+        channels = rest.channels()
+    except (ArimonitorError, ValueError) as error:
+        status = getattr(error, "status", None)
+        yield Check("asterisk REST", where, False, str(error), _mend(status, key))
+        yield Check("asterisk websocket", where, False, "not tried: REST does not work", "")
+        return
+    system = info.get("system")
+    version = system.get("version", "") if isinstance(system, dict) else ""
+    yield Check("asterisk REST", where, True, f"Asterisk {version}".strip())
+    yield _linkedid(asterisk, channels)
+    if asterisk.websocket == "server":
+        yield free_port("asterisk websocket", asterisk.listen, f"{key}.listen")
+        return
+    try:
+        websocket(asterisk, f"{asterisk.app}-{settings.node.name}-check")
+    except ArimonitorError as error:
+        yield Check("asterisk websocket", where, False, str(error), _mend(None, key))
+    else:
+        yield Check("asterisk websocket", where, True, "opened and closed again")
+
+
+def _mend(status: int | None, key: str) -> str:
+    match status:
+        case 401:
+            return f"correct {key}.username and {key}.password: they are those of a user of ari.conf"
+        case 403:
+            return "read_only = no for this user in ari.conf"
+        case 404:
+            return f"correct the prefix in {key}.url (prefix in http.conf), and enabled = yes in ari.conf"
+        case 503:
+            return "wait until Asterisk has started, then check again"
+        case _:
+            return f"correct {key}.url, or start Asterisk with enabled = yes in http.conf and ari.conf"
+
+
+def _linkedid(asterisk: AsteriskSettings, channels: list[object]) -> Check:
+    """Only a channel shows what ari.conf puts into events: without one it is unknown."""
+    advice = f"in [general] of ari.conf: {CHANNELVARS}"
+    what, where = "asterisk channelvars", asterisk.name
+    snapshots = [channel for channel in channels if isinstance(channel, dict)]
+    if not snapshots:
+        return Check(what, where, True, "unknown: no call just now", f"see to it that it is {advice}")
+    names = snapshots[0].get("channelvars")
+    if isinstance(names, dict) and _LINKEDID in names:
+        return Check(what, where, True, f"{_LINKEDID} is in the events")
+    return Check(
+        what, where, True, f"{_LINKEDID} is not in the events: calls are worked out without it", advice
+    )
+
+
+def _files(
+    settings: Settings, asterisk: AsteriskSettings, brokers: dict[tuple[str, int, str], Broker]
+) -> Iterator[Check]:
+    key = f"asterisk.{asterisk.name}"
+    if asterisk.host != "local":
+        yield Check("files", asterisk.name, True, f"on server {asterisk.host}: fetching over SSH not tried")
+        return
+    yield _definitions(settings, asterisk, brokers)
+    if asterisk.recordings is not None:
+        yield readable_folder("recordings", asterisk.recordings, f"{key}.recordings")
+    if asterisk.cdr is not None:
+        yield readable_file("CDR", asterisk.cdr, f"{key}.cdr")
+
+
+def _definitions(
+    settings: Settings, asterisk: AsteriskSettings, brokers: dict[tuple[str, int, str], Broker]
+) -> Check:
+    what, where = "definitions", str(asterisk.definitions)
+    mend = f"correct asterisk.{asterisk.name}.definitions, or let the daemon's user read it"
+    if not asterisk.definitions.is_dir():
+        return Check(what, where, False, "no such folder", mend)
+    try:
+        loaded = load(asterisk.definitions)
+    except TransientError as error:
+        return Check(what, where, False, str(error), mend)
+    if settings.mq.backend == "rabbitmq":
+        for server in loaded.directory.servers.values():
+            _remember(brokers, _definition_broker(settings, server))
+    counted = ", ".join(f"{number} {which}" for which, number in loaded.counts.items())
+    advice = [f"{file} is not there" for file in loaded.missing if file != SERVERS_FILE]
+    if loaded.bad_lines:
+        counted += f", {len(loaded.bad_lines)} bad lines skipped"
+        advice += [str(line) for line in loaded.bad_lines[:5]]
+    return Check(what, where, True, counted, "; ".join(advice))
+
+
+def _default_broker(settings: Settings) -> Broker:
+    mq = settings.mq
+    password = mq.password.get_secret_value() if mq.password is not None else ""
+    return Broker(
+        "",
+        mq.host,
+        mq.port,
+        mq.vhost,
+        mq.username,
+        password,
+        mq.exchange,
+        mq.tls,
+        mq.ca_file,
+        mq.connect_timeout,
+    )
+
+
+def _definition_broker(settings: Settings, server: MessageServer) -> Broker:
+    return Broker(
+        server.name,
+        server.host,
+        server.port,
+        server.vhost,
+        server.user,
+        server.password,
+        server.exchange or settings.mq.exchange,
+        tls=False,
+        ca_file=None,
+        timeout=settings.mq.connect_timeout,
+    )
+
+
+def _remember(brokers: dict[tuple[str, int, str], Broker], broker: Broker) -> None:
+    brokers.setdefault(
+        (broker.host, broker.port, f"{broker.vhost} {broker.username} {broker.exchange}"), broker
+    )
+
+
+def _broker(broker: Broker, probe: BrokerProbe) -> Check:
+    what, where = (
+        "RabbitMQ",
+        f"{broker.host}:{broker.port}{'' if broker.vhost == '/' else ' ' + broker.vhost}",
+    )
+    key = f"[{broker.name}] in {SERVERS_FILE}" if broker.name else "[mq]"
+    try:
+        probe(broker)
+    except ArimonitorError as error:
+        return Check(what, where, False, str(error), f"correct {key}, or the broker")
+    return Check(what, where, True, f"login and exchange {broker.exchange} are well")
+
+
+def _elsewhere(settings: Settings) -> Iterator[Check]:
+    """What this version can't log in to yet: does the port answer?"""
+    if settings.ha.backend == "zookeeper":
+        for text in settings.ha.hosts.split(","):
+            host, port = split_address(text.strip() if ":" in text else text.strip() + ":2181")
+            yield open_port("ZooKeeper", host, port, "ha.hosts")
+    if settings.mail.inbox == "imap":
+        yield open_port("IMAP", settings.mail.imap.host, settings.mail.imap.port, "mail.imap.host and port")
+    if settings.mail.outbox == "smtp":
+        yield open_port("SMTP", settings.mail.smtp.host, settings.mail.smtp.port, "mail.smtp.host and port")
+    for peer in settings.peer:
+        yield open_port(f"SSH peer {peer.name}", peer.host, peer.port, f"peer.{peer.name}.host and port")
+    for server in settings.server:
+        if server.host:
+            yield open_port(
+                f"SSH server {server.name}", server.host, server.port, f"server.{server.name}.host and port"
+            )
+    s3 = settings.recordings.s3
+    if s3.bucket:
+        region = f".{s3.region}" if s3.region else ""
+        parts = urlsplit(s3.endpoint_url or f"https://s3{region}.amazonaws.com")
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        yield open_port("S3", parts.hostname or "", port, "recordings.s3.endpoint_url or region")
+
+
+def _here(settings: Settings) -> Iterator[Check]:
+    yield writable_folder("data folder", settings.node.data_dir, "node.data_dir")
+    yield writable_folder("queue folder", settings.queue.dir, "queue.dir")
+    yield writable_folder("log folder", settings.log.dir, "log.dir")
+    for root in settings.recordings.roots:
+        yield readable_folder("recordings", root, "recordings.roots")
+    if settings.recordings.mp3 == "local":
+        needed = bool(settings.recordings.roots)
+        yield program("MP3", "lame", needed, "install lame, or set recordings.mp3 to ssh")
+    yield free_port("console port", settings.manager.listen, "manager.listen", banner=b"ARIMONITOR")
