@@ -96,13 +96,15 @@ class Leg:
     """One channel. Times are milliseconds since the epoch, None = not seen.
 
     `born` is the state in ChannelCreated: Ring came in from a phone, Down was
-    made by Asterisk; None where the creation was not seen.
+    made by Asterisk; None where the creation was not seen. `seen_at` is by
+    `now` (s): when the first event about it was received.
     """
 
     id: str
     name: Name
     created: int
     group: Group
+    seen_at: float = 0.0
     number: str = ""
     born: str | None = None
     exten: str = ""

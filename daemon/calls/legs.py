@@ -72,7 +72,7 @@ class Legs:
             created = millis(channel.creationtime)
         except ValueError:
             created = at
-        leg = self._legs[channel.id] = Leg(channel.id, name, created, Group())
+        leg = self._legs[channel.id] = Leg(channel.id, name, created, Group(), self.now)
         leg.group.legs[leg.id] = leg
         self.see(leg, channel, at)
         self._find_twin(leg)
@@ -116,12 +116,12 @@ class Legs:
         other.partners[leg.id] = min(at, other.partners.get(leg.id, at))
         self.link(leg, other, at)
 
-    def begin(self, leg: Leg, at: int, *, held: bool, recovered: bool = False) -> None:
+    def begin(self, leg: Leg, at: int, *, held: bool) -> None:
         """`leg` originates a call, unless it is held and already part of another one."""
         others = leg.group.calls
         if leg.call is not None or (held and others):
             return
-        call = leg.call = Call(leg, held=held, recovered=recovered)
+        call = leg.call = Call(leg, held=held)
         others.append(call)
         if len(others) > 1:
             self._merged(leg.group, call, at)
@@ -135,17 +135,17 @@ class Legs:
             first, second = one.group, two.group
             if len(first.legs) < len(second.legs):
                 first, second = second, first
+            both_had_calls = bool(first.calls and second.calls)
             first.absorb(second)
             self.touched.append(first)
-        group = one.group
-        if len(group.calls) > 1:
-            for leg in (one, two):
-                call = leg.root().call
-                if call is not None:
-                    self._merged(group, call, at)
-            for call in tuple(group.calls):
-                if call.merged_at is None:
-                    self._merged(group, call, at)
+            if both_had_calls:
+                for call in tuple(first.calls):
+                    if call.merged_at is None:
+                        self._merged(first, call, at)
+        elif len(one.group.calls) > 1:
+            mine, theirs = one.root().call, two.root().call
+            if mine is not None and theirs is not None and mine is not theirs:
+                self._merged(one.group, max(mine, theirs, key=lambda call: call.age), at)
 
     def remove(self, group: Group) -> None:
         """Forget a group that is over; the ids of its channels are remembered for a while."""

@@ -93,16 +93,18 @@ def answer(call: Call, *, final: bool) -> Answer | None:
         return Answer(origin.up_at, found, None)
     if isinstance(found, Answer):
         return Answer(origin.up_at, None, found.application)
-    if origin.attempts or application:
-        mate = partner(origin, origin.group, origin.up_at - 1000)
-        if mate is not None and not any(a.is_open for a in origin.attempts.values()):
-            return Answer(origin.up_at, mate, None)
-    return Answer(origin.up_at, None, application or None) if final else None
+    if not final:
+        return None
+    # Picked up out of a queue: no Dial says so, only the bridge.
+    mate = partner(origin, origin.group, origin.up_at)
+    return Answer(origin.up_at, mate, None if mate is not None else application or None)
 
 
 def _answer_of_click_to_call(origin: Leg, *, final: bool) -> Answer | None:
     """The callee's answer; the agent's own where the agent was put into an application."""
     found = answering_leg(origin)
+    if found is not None and origin.up_at is None and not final:
+        return None  # the agent's own answer is still on its way to us
     if isinstance(found, Leg):
         when = [a.answered for a in origin.attempts.values() if a.answered is not None]
         return Answer(found.up_at if found.up_at is not None else min(when), found, None)

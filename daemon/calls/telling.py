@@ -42,8 +42,8 @@ class Rules:
             over_at = group.changed + (self.patience if group.has_loose_ends else self.settle)
             dues.append(over_at)
         over = over_at is not None and now >= over_at
-        if over and not group.calls:
-            self._adopt(group)
+        if not group.calls:
+            self._adopt(group, now, over, dues)
         winner = group.winner()
         for call in sorted(group.calls, key=lambda call: call.age):
             if call.ended:
@@ -64,9 +64,21 @@ class Rules:
         """How `leg` is called in messages."""
         return party(leg, self.is_endpoint)
 
-    def _adopt(self, group: Group) -> None:
-        """A group that ended without an originating leg seen: its oldest leg stands in."""
-        known = [leg for leg in group.legs.values() if leg.born is None or not leg.name.is_local]
+    def _adopt(self, group: Group, now: float, over: bool, dues: list[float]) -> None:
+        """A call whose beginning was not seen: who dialled, or its oldest leg, stands in.
+
+        It is not adopted at once: the originating leg's own events may be late.
+        """
+        unseen = [leg for leg in group.legs.values() if leg.born is None and not leg.name.is_local]
+        diallers = [leg for leg in unseen if leg.attempts and leg.parent is None]
+        if diallers and not over:
+            adopt_at = min(leg.seen_at for leg in diallers) + self.patience
+            if now < adopt_at:
+                dues.append(adopt_at)
+                return
+        elif not over:
+            return
+        known = diallers or unseen or [leg for leg in group.legs.values() if not leg.name.is_local]
         if not known:
             return
         oldest = min(known, key=lambda leg: (leg.created, natural(leg.id)))

@@ -215,8 +215,6 @@ class Tracker:
         if peer is None or caller is None or peer is caller:
             return
         caller.dialled(peer, event.dialstatus, at)
-        if caller.call is None and caller.parent is None and caller.born is None and not caller.name.is_local:
-            self._legs.begin(caller, at, held=False, recovered=True)
         self._legs.link(caller, peer, at)
         forwarded = self._legs.known(event.forwarded, at)
         if forwarded is not None:
