@@ -19,7 +19,9 @@ USER, PASSWORD = "monitor", "monitor-secret"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
-def request(url: str, method: str, path: str, body: Any = None, deadline: float = 10, **query: object) -> tuple[int, Any]:
+def request(
+    url: str, method: str, path: str, body: Any = None, deadline: float = 10, **query: str | int
+) -> tuple[int, Any]:
     """One ARI request: the status and the decoded answer."""
     address = f"{url}/ari{path}" + ("?" + urllib.parse.urlencode(query) if query else "")
     asked = urllib.request.Request(address, method=method, headers={"Authorization": BASIC})
@@ -42,9 +44,13 @@ class Events:
         query = urllib.parse.urlencode({"app": app, "subscribeAll": str(subscribe_all).lower()})
         self.socket = socket.create_connection((host, int(port)), timeout)
         key = base64.b64encode(secrets.token_bytes(16)).decode()
-        self.socket.sendall((f"GET /ari/events?{query} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: {BASIC}\r\n"
-                             f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
-                             "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ari\r\n\r\n").encode())
+        self.socket.sendall(
+            (
+                f"GET /ari/events?{query} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: {BASIC}\r\n"
+                f"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: {key}\r\n"
+                "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: ari\r\n\r\n"
+            ).encode()
+        )
         self.stream: BinaryIO = self.socket.makefile("rb")
         status = self.stream.readline().decode()
         while self.stream.readline().strip():
@@ -78,7 +84,11 @@ class Events:
 
     def _send(self, opcode: int, data: bytes) -> None:
         mask = os.urandom(4)
-        self.socket.sendall(bytes([0x80 | opcode, 0x80 | len(data)]) + mask + bytes(b ^ mask[i % 4] for i, b in enumerate(data)))
+        self.socket.sendall(
+            bytes([0x80 | opcode, 0x80 | len(data)])
+            + mask
+            + bytes(b ^ mask[i % 4] for i, b in enumerate(data))
+        )
 
 
 class Recorder:
@@ -114,10 +124,12 @@ class Recorder:
     def _run(self) -> None:
         while not self.stopping:
             try:
-                # Subscribing by name keeps away from the device states' locks (see STORIES.md).
+                # Without the device states, in whose locks ARI can hang for ever.
                 self.events = Events(self.url, self.app, subscribe_all=not self.sources)
                 if self.sources:
-                    status, text = request(self.url, "POST", f"/applications/{self.app}/subscription", eventSource=self.sources)
+                    status, text = request(
+                        self.url, "POST", f"/applications/{self.app}/subscription", eventSource=self.sources
+                    )
                     if status != 200:
                         raise ConnectionError(f"subscription: {status} {text}")
                 self._listen(self.events)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .ari import Recorder, until
-from .phone import Call, Phone
+from .call import Call, PhoneError
+from .phone import Phone
 from .server import Asterisk
 
 CHANNELVARS = "CHANNEL(linkedid),MIXMONITOR_FILENAME"
@@ -36,7 +37,7 @@ class Bed:
     def phones(self, *numbers: int) -> list[Phone]:
         return [self.phone(n) for n in numbers]
 
-    def originate(self, **query: object) -> None:
+    def originate(self, **query: str | int) -> None:
         status, answer = self.server.ari("POST", "/channels", **query)
         if status != 200:
             raise RuntimeError(f"POST /channels: {status} {answer}")
@@ -54,7 +55,11 @@ class Bed:
     def quiet(self, seconds: float = 1.0, timeout: float = 15) -> None:
         """Until there are no channels and nothing was received for so long."""
         self.server.idle(timeout)
-        until(lambda: time.monotonic() - max(r.last for r in self.recorders) > seconds, timeout, "events do not end")
+        until(
+            lambda: time.monotonic() - max(r.last for r in self.recorders) > seconds,
+            timeout,
+            "events do not end",
+        )
 
     def rest(self) -> None:
         """Clear up what a broken scenario left behind."""
@@ -79,8 +84,10 @@ class Scenario:
         bed.rest()
         before = len(bed.server.cdr_rows())
         first, second = bed.work / f"{self.name}.jsonl", bed.work / f"{self.name}.second.jsonl"
-        bed.recorders = [Recorder(bed.server.url, f"first-{self.name}", first, marks=self.restarts),
-                         Recorder(bed.server.url, f"second-{self.name}", second, sources=SOURCES, marks=self.restarts)]
+        bed.recorders = [
+            Recorder(bed.server.url, f"first-{self.name}", first, marks=self.restarts),
+            Recorder(bed.server.url, f"second-{self.name}", second, sources=SOURCES, marks=self.restarts),
+        ]
         try:
             self.play(bed)
             bed.quiet()
@@ -94,15 +101,20 @@ class Scenario:
         (out / f"{self.name}.cdr.csv").write_text("".join(row + "\n" for row in rows))
 
 
+# What a scenario that does not go as told ends with.
+STORY_FAILURES = (PhoneError, TimeoutError, RuntimeError, OSError, KeyError, StopIteration)
+
 SCENARIOS: dict[str, Scenario] = {}
 
 
-def scenario(*, calls: bool = True, restarts: bool = False) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
+def scenario(
+    *, calls: bool = True, restarts: bool = False
+) -> Callable[[Callable[[Bed], None]], Callable[[Bed], None]]:
     """Enter a function into the list; its name (with -) is the scenario's, its docstring the story."""
 
     def enter(play: Callable[[Bed], None]) -> Callable[[Bed], None]:
         name = play.__name__.replace("_", "-")
-        SCENARIOS[name] = Scenario(name, (play.__doc__ or "").strip(), play, calls, restarts)
+        SCENARIOS[name] = Scenario(name, " ".join((play.__doc__ or "").split()), play, calls, restarts)
         return play
 
     return enter
@@ -111,6 +123,12 @@ def scenario(*, calls: bool = True, restarts: bool = False) -> Callable[[Callabl
 def talk(seconds: float) -> None:
     """People talk, wait, or think."""
     time.sleep(seconds)
+
+
+def finish(*calls: Call) -> None:
+    """The other ends notice that it is over."""
+    for call in calls:
+        call.wait("ended", 5)
 
 
 def connect(caller: Phone, number: str, called: Phone, ringing: float = 1.0) -> tuple[Call, Call]:

@@ -37,7 +37,9 @@ class Audio:
         self.closed.set()
 
     def _send(self, kind: int, payload: bytes, *, marker: bool = False) -> None:
-        head = struct.pack("!BBHII", 0x80, kind | (0x80 if marker else 0), self.sequence & 0xFFFF, self.stamp, self.source)
+        head = struct.pack(
+            "!BBHII", 0x80, kind | (0x80 if marker else 0), self.sequence & 0xFFFF, self.stamp, self.source
+        )
         self.sequence += 1
         if self.target is not None:
             with contextlib.suppress(OSError):

@@ -1,7 +1,7 @@
 """Play scenarios against an Asterisk of the tests and record them.
 
     python -m tests.servers.asterisk.play list
-    python -m tests.servers.asterisk.play record --version 22 --out tests/data/traces/22-linkedid NAME... | all
+    python -m tests.servers.asterisk.play record --version 22 --out DIR NAME... | all
     python -m tests.servers.asterisk.play serve --version 22       (until Ctrl-C)
 
 The root directory is the cached one (built when missing), or --root.
@@ -16,8 +16,8 @@ import time
 import traceback
 from pathlib import Path
 
-from . import scenarios_basic, scenarios_queue, scenarios_transfer, scenarios_various  # noqa: F401
-from .bed import SCENARIOS, Bed, log
+from . import scenarios_basic, scenarios_pickup, scenarios_queue, scenarios_transfer, scenarios_various  # noqa: F401
+from .bed import SCENARIOS, STORY_FAILURES, Bed, log
 from .server import Asterisk, root_for
 from .summary import summary
 
@@ -31,7 +31,7 @@ def record(server: Asterisk, work: Path, out: Path, names: list[str]) -> list[st
         log(f"{name}: {SCENARIOS[name].story}")
         try:
             SCENARIOS[name].record(bed, out)
-        except Exception:
+        except STORY_FAILURES:
             failed.append(name)
             log(f"  FAILED {traceback.format_exc(limit=-4)}")
         else:
@@ -62,7 +62,10 @@ def main() -> int:
             log(f"{len(names) - len(failed)} recorded, failed: {' '.join(failed) or 'none'}")
             return 1 if failed else 0
         Bed(server, Path(work))
-        print(f"ARI {server.url}, SIP port {server.sip}, AMI port {server.ami_port}, phones {server.net}.NN", flush=True)
+        print(
+            f"ARI {server.url}, SIP port {server.sip}, AMI port {server.ami_port}, phones {server.net}.NN",
+            flush=True,
+        )
         with contextlib.suppress(KeyboardInterrupt):
             threading.Event().wait()
     return 0

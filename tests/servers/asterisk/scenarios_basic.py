@@ -140,7 +140,9 @@ def hold(bed: Bed) -> None:
 
 @scenario()
 def through_local(bed: Bed) -> None:
-    """1013010 calls 91013015: Dial of a Local channel which dials 1013015; answered, 3 s, the caller hangs up."""
+    """1013010 calls 91013015: Dial of a Local channel which dials 1013015; answered, 3 s, the caller hangs
+    up.
+    """
     caller, called = bed.phones(10, 15)
     call, other = connect(caller, "91013015", called)
     talk(3)
@@ -150,7 +152,9 @@ def through_local(bed: Bed) -> None:
 
 @scenario()
 def local_forward_chain(bed: Bed) -> None:
-    """1013010 calls 631: a Local channel, that dials a Local channel, that dials 1013015; answered, 3 s, the called one hangs up."""
+    """1013010 calls 631: a Local channel, that dials a Local channel, that dials 1013015; answered, 3 s,
+    the called one hangs up.
+    """
     caller, called = bed.phones(10, 15)
     call, other = connect(caller, "631", called)
     talk(3)
@@ -168,7 +172,9 @@ def to_application(bed: Bed) -> None:
 
 @scenario()
 def callerid_changed(bed: Bed) -> None:
-    """1013010 calls 632; the dialplan makes its number 5550100, then dials 1013015; answered, 3 s, the caller hangs up."""
+    """1013010 calls 632; the dialplan makes its number 5550100, then dials 1013015; answered, 3 s, the
+    caller hangs up.
+    """
     caller, called = bed.phones(10, 15)
     call, other = connect(caller, "632", called)
     talk(3)
@@ -178,7 +184,9 @@ def callerid_changed(bed: Bed) -> None:
 
 @scenario()
 def dial_option_g(bed: Bed) -> None:
-    """1013010 calls 635; 1013015 answers and hangs up after 2 s; the caller still hears an announcement of 2 s, then Asterisk hangs up."""
+    """1013010 calls 635; 1013015 answers and hangs up after 2 s; the caller still hears an announcement of
+    2 s, then Asterisk hangs up.
+    """
     caller, called = bed.phones(10, 15)
     call, other = connect(caller, "635", called)
     talk(2)
@@ -188,11 +196,15 @@ def dial_option_g(bed: Bed) -> None:
 
 @scenario()
 def thirty_calls(bed: Bed) -> None:
-    """30 calls at once: 1013010, 11, 12 call 1013013, 14, 15 ten times each, three calls every 0.3 s; 1 s ringing, 10 s talk, the callers hang up."""
+    """30 calls at once: 1013010, 11, 12 call 1013013, 14, 15 ten times each, three calls every 0.3 s; 1 s
+    ringing, 10 s talk, the callers hang up.
+    """
     groups = []
     for n in range(13):
         if n < 10:
-            groups.append([(bed.phone(m).dial(f"10130{m + 3}"), bed.phone(m + 3).incoming()) for m in (10, 11, 12)])
+            groups.append(
+                [(bed.phone(m).dial(f"10130{m + 3}"), bed.phone(m + 3).incoming()) for m in (10, 11, 12)]
+            )
         talk(0.3)
         if n >= 3:
             for _, other in groups[n - 3]:
@@ -208,7 +220,9 @@ def thirty_calls(bed: Bed) -> None:
 
 @scenario(restarts=True)
 def killed(bed: Bed) -> None:
-    """1013010-1013015 and 1013011-1013014 talk; Asterisk is killed after 4 s and started again 3 s later; then 1013010 calls 1013015 for 2 s."""
+    """1013010-1013015 and 1013011-1013014 talk; Asterisk is killed after 4 s and started again 3 s later;
+    then 1013010 calls 1013015 for 2 s.
+    """
     callers, called = bed.phones(10, 11), bed.phones(15, 14)
     for caller, other in zip(callers, called, strict=True):
         connect(caller, other.number, other)

@@ -1,12 +1,13 @@
 """Queues, conferences, menus, ring groups."""
 
-from .bed import Bed, connect, scenario, talk
-from .scenarios_transfer import finish
+from .bed import Bed, connect, finish, scenario, talk
 
 
 @scenario()
 def queue_answered(bed: Bed) -> None:
-    """1013010 calls queue 800 (answered at once, recorded); 1013013 and 1013014 ring; 1013014 answers after 2 s; 4 s later 1013010 hangs up."""
+    """1013010 calls queue 800 (answered at once, recorded); 1013013 and 1013014 ring; 1013014 answers
+    after 2 s; 4 s later 1013010 hangs up.
+    """
     caller, silent, agent = bed.phones(10, 13, 14)
     call = caller.dial("800").wait("answered", 5)
     missed, other = silent.incoming(), agent.incoming()
@@ -20,7 +21,9 @@ def queue_answered(bed: Bed) -> None:
 
 @scenario()
 def queue_rings_twice(bed: Bed) -> None:
-    """1013010 calls queue 801 (one member after the other); 1013013 rings 4 s in vain, then 1013014 rings and answers after 2 s; 3 s later 1013014 hangs up."""
+    """1013010 calls queue 801 (one member after the other); 1013013 rings 4 s in vain, then 1013014 rings
+    and answers after 2 s; 3 s later 1013014 hangs up.
+    """
     caller, silent, agent = bed.phones(10, 13, 14)
     call = caller.dial("801").wait("answered", 5)
     silent.incoming().wait("ended", 10)
@@ -55,7 +58,9 @@ def queue_timeout(bed: Bed) -> None:
 
 @scenario()
 def queue_local_members(bed: Bed) -> None:
-    """1013010 calls queue 803, whose members are Local channels; 1013013 and 1013014 ring; 1013013 answers after 2 s; 3 s later 1013010 hangs up."""
+    """1013010 calls queue 803, whose members are Local channels; 1013013 and 1013014 ring; 1013013 answers
+    after 2 s; 3 s later 1013010 hangs up.
+    """
     caller, agent, silent = bed.phones(10, 13, 14)
     call = caller.dial("803").wait("answered", 5)
     other, missed = agent.incoming(), silent.incoming()
@@ -69,7 +74,9 @@ def queue_local_members(bed: Bed) -> None:
 
 @scenario()
 def queue_no_answer_app(bed: Bed) -> None:
-    """1013010 calls queue 804, where the dialplan does not answer first; 1013013 and 1013014 ring; 1013013 answers after 2 s; 3 s later 1013013 hangs up."""
+    """1013010 calls queue 804, where the dialplan does not answer first; 1013013 and 1013014 ring; 1013013
+    answers after 2 s; 3 s later 1013013 hangs up.
+    """
     caller, agent, silent = bed.phones(10, 13, 14)
     call = caller.dial("804")
     other, missed = agent.incoming(), silent.incoming()
@@ -83,22 +90,10 @@ def queue_no_answer_app(bed: Bed) -> None:
 
 
 @scenario()
-def pickup_from_queue(bed: Bed) -> None:
-    """1013010 calls queue 800; 1013013 and 1013014 ring 2 s; 1013012 dials *8 and has the call; 3 s later 1013010 hangs up."""
-    caller, one, two, picker = bed.phones(10, 13, 14, 12)
-    call = caller.dial("800").wait("answered", 5)
-    ringing = [one.incoming(), two.incoming()]
-    talk(2)
-    picked = picker.dial("*8").wait("answered", 5)
-    finish(*ringing)
-    talk(3)
-    call.hangup()
-    finish(picked)
-
-
-@scenario()
 def confbridge(bed: Bed) -> None:
-    """1013010, 1013011 and 1013012 dial the room 610 one second apart; after 2 s together 1013010 leaves, 2 s later 1013011, 2 s later 1013012."""
+    """1013010, 1013011 and 1013012 dial the room 610 one second apart; after 2 s together 1013010 leaves,
+    2 s later 1013011, 2 s later 1013012.
+    """
     calls = []
     for phone in bed.phones(10, 11, 12):
         calls.append(phone.dial("610").wait("answered", 5))
@@ -118,7 +113,9 @@ def confbridge_alone(bed: Bed) -> None:
 
 @scenario()
 def ivr_then_dial(bed: Bed) -> None:
-    """1013010 calls the menu 620, presses 5 after 2 s; 1013015 rings 2 s and answers; 3 s later 1013010 hangs up."""
+    """1013010 calls the menu 620, presses 5 after 2 s; 1013015 rings 2 s and answers; 3 s later 1013010
+    hangs up.
+    """
     caller, called = bed.phones(10, 15)
     call = caller.dial("620").wait("answered", 5)
     talk(2)
@@ -141,7 +138,9 @@ def ivr_hangup(bed: Bed) -> None:
 
 @scenario()
 def playback_then_dial(bed: Bed) -> None:
-    """1013010 calls 621, hears an announcement of 2 s before any answer; then 1013015 rings 2 s and answers; 3 s later 1013010 hangs up."""
+    """1013010 calls 621, hears an announcement of 2 s before any answer; then 1013015 rings 2 s and
+    answers; 3 s later 1013010 hangs up.
+    """
     caller, called = bed.phones(10, 15)
     call, other = connect(caller, "621", called, ringing=2)
     talk(3)
@@ -196,7 +195,9 @@ def ring_group_busy_all(bed: Bed) -> None:
 
 @scenario()
 def follow_me(bed: Bed) -> None:
-    """1013010 calls 630: 1013013 rings 5 s in vain, then 1013014 rings 2 s and answers; 3 s later 1013010 hangs up."""
+    """1013010 calls 630: 1013013 rings 5 s in vain, then 1013014 rings 2 s and answers; 3 s later 1013010
+    hangs up.
+    """
     caller, silent, called = bed.phones(10, 13, 14)
     call = caller.dial("630")
     silent.incoming().wait("ended", 10)
@@ -211,7 +212,9 @@ def follow_me(bed: Bed) -> None:
 
 @scenario()
 def call_busy_then_again(bed: Bed) -> None:
-    """1013010 calls 634: 1013013 is busy, so the dialplan tries 1013014, which rings 2 s and answers; 3 s later 1013014 hangs up."""
+    """1013010 calls 634: 1013013 is busy, so the dialplan tries 1013014, which rings 2 s and answers; 3 s
+    later 1013014 hangs up.
+    """
     caller, engaged, called = bed.phones(10, 13, 14)
     engaged.refuses = 486
     call, other = connect(caller, "634", called, ringing=2)

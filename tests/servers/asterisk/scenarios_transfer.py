@@ -1,12 +1,8 @@
-"""Transfers, pickup, forwarding, parking."""
+"""Transfers, by the phone, by feature code, by AMI."""
 
-from .bed import Bed, connect, scenario, talk
-from .phone import Call, Phone
-
-
-def finish(*calls: Call) -> None:
-    for call in calls:
-        call.wait("ended", 5)
+from .bed import Bed, connect, finish, scenario, talk
+from .call import Call
+from .phone import Phone
 
 
 def consult(first: Call, phone: Phone, target: Phone, *, answered: bool = True) -> tuple[Call, Call]:
@@ -25,7 +21,9 @@ def consult(first: Call, phone: Phone, target: Phone, *, answered: bool = True) 
 
 @scenario()
 def attended_transfer(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; it holds, calls 1013012, they talk 2 s; it connects the two (REFER with Replaces) and leaves; 3 s later 1013012 hangs up."""
+    """1013010 calls 1013015; they talk 2 s; it holds, calls 1013012, they talk 2 s; it connects the two
+    (REFER with Replaces) and leaves; 3 s later 1013012 hangs up.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -40,7 +38,9 @@ def attended_transfer(bed: Bed) -> None:
 
 @scenario()
 def attended_transfer_by_callee(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; 1013015 holds, calls 1013012, they talk 2 s; 1013015 connects the two and leaves; 3 s later 1013010 hangs up."""
+    """1013010 calls 1013015; they talk 2 s; 1013015 holds, calls 1013012, they talk 2 s; 1013015 connects
+    the two and leaves; 3 s later 1013010 hangs up.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -55,7 +55,9 @@ def attended_transfer_by_callee(bed: Bed) -> None:
 
 @scenario()
 def attended_transfer_ringing(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; it holds, calls 1013012 and connects the two while 1013012 still rings; 1013012 answers 1.5 s later and hangs up after 3 s."""
+    """1013010 calls 1013015; they talk 2 s; it holds, calls 1013012 and connects the two while 1013012
+    still rings; 1013012 answers 1.5 s later and hangs up after 3 s.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -72,7 +74,9 @@ def attended_transfer_ringing(bed: Bed) -> None:
 
 @scenario()
 def attended_transfer_feature_code(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; it presses *2 1013012; 1013012 answers, they talk 2 s; 1013010 hangs up, which connects the two; 3 s later 1013012 hangs up."""
+    """1013010 calls 1013015; they talk 2 s; it presses *2 1013012; 1013012 answers, they talk 2 s; 1013010
+    hangs up, which connects the two; 3 s later 1013012 hangs up.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -91,7 +95,9 @@ def attended_transfer_feature_code(bed: Bed) -> None:
 
 @scenario()
 def attended_transfer_ami(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; AMI Atxfer of 1013010 to 1013012, which answers; they talk 2 s; 1013010 hangs up, which connects the two; 3 s later 1013012 hangs up."""
+    """1013010 calls 1013015; they talk 2 s; AMI Atxfer of 1013010 to 1013012, which answers; they talk 2
+    s; 1013010 hangs up, which connects the two; 3 s later 1013012 hangs up.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -108,7 +114,9 @@ def attended_transfer_ami(bed: Bed) -> None:
 
 @scenario()
 def blind_transfer(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; it transfers 1013015 to 1013012 (REFER), which answers after 1.5 s and hangs up after 3 s."""
+    """1013010 calls 1013015; they talk 2 s; it transfers 1013015 to 1013012 (REFER), which answers after
+    1.5 s and hangs up after 3 s.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -124,7 +132,9 @@ def blind_transfer(bed: Bed) -> None:
 
 @scenario()
 def blind_transfer_by_callee(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; 1013015 transfers 1013010 to 1013012 (REFER), which answers after 1.5 s; 3 s later 1013010 hangs up."""
+    """1013010 calls 1013015; they talk 2 s; 1013015 transfers 1013010 to 1013012 (REFER), which answers
+    after 1.5 s; 3 s later 1013010 hangs up.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -140,7 +150,9 @@ def blind_transfer_by_callee(bed: Bed) -> None:
 
 @scenario()
 def blind_transfer_feature_code(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; it presses ## 1013012 and is out; 1013012 answers after 1.5 s and hangs up after 3 s."""
+    """1013010 calls 1013015; they talk 2 s; it presses ## 1013012 and is out; 1013012 answers after 1.5 s
+    and hangs up after 3 s.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -158,7 +170,9 @@ def blind_transfer_feature_code(bed: Bed) -> None:
 
 @scenario()
 def blind_transfer_unanswered(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; it transfers 1013015 to 1013012 (REFER), which rings 20 s and nobody answers."""
+    """1013010 calls 1013015; they talk 2 s; it transfers 1013015 to 1013012 (REFER), which rings 20 s and
+    nobody answers.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -171,7 +185,9 @@ def blind_transfer_unanswered(bed: Bed) -> None:
 
 @scenario()
 def hold_then_transfer(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; it holds for 2 s, then transfers 1013015 to 1013012 (REFER), which answers after 1.5 s and hangs up after 3 s."""
+    """1013010 calls 1013015; they talk 2 s; it holds for 2 s, then transfers 1013015 to 1013012 (REFER),
+    which answers after 1.5 s and hangs up after 3 s.
+    """
     caller, called, target = bed.phones(10, 15, 12)
     call, other = connect(caller, "1013015", called)
     talk(2)
@@ -185,91 +201,3 @@ def hold_then_transfer(bed: Bed) -> None:
     talk(3)
     third.hangup()
     finish(other)
-
-
-@scenario()
-def pickup(bed: Bed) -> None:
-    """1013010 calls 1013015, which rings 2 s; 1013012 dials *8 and has the call; 3 s later 1013010 hangs up."""
-    caller, called, picker = bed.phones(10, 15, 12)
-    call = caller.dial("1013015")
-    ringing = called.incoming()
-    talk(2)
-    picked = picker.dial("*8").wait("answered", 5)
-    call.wait("answered", 5)
-    ringing.wait("ended", 5)
-    talk(3)
-    call.hangup()
-    finish(picked)
-
-
-@scenario()
-def pickup_directed(bed: Bed) -> None:
-    """1013010 calls 1013015, which rings 2 s; 1013012 dials *81013015 (Pickup) and has the call; 3 s later 1013012 hangs up."""
-    caller, called, picker = bed.phones(10, 15, 12)
-    call = caller.dial("1013015")
-    ringing = called.incoming()
-    talk(2)
-    picked = picker.dial("*81013015").wait("answered", 5)
-    call.wait("answered", 5)
-    ringing.wait("ended", 5)
-    talk(3)
-    picked.hangup()
-    finish(call)
-
-
-@scenario()
-def forward_302(bed: Bed) -> None:
-    """1013010 calls 1013015, which forwards to 1013012 (302); 1013012 answers after 1.5 s; 3 s later 1013010 hangs up."""
-    caller, called, target = bed.phones(10, 15, 12)
-    called.forward = "1013012"
-    call, other = connect(caller, "1013015", target, ringing=1.5)
-    talk(3)
-    call.hangup()
-    finish(other)
-
-
-@scenario()
-def forward_302_unanswered(bed: Bed) -> None:
-    """1013010 calls 1013015, which forwards to 1013012 (302); 1013012 rings 20 s and nobody answers."""
-    caller, called, target = bed.phones(10, 15, 12)
-    called.forward = "1013012"
-    call = caller.dial("1013015")
-    target.incoming().wait("ended")
-    finish(call)
-
-
-@scenario()
-def park_and_fetch(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; 1013010 parks 1013015 (blind transfer to 7000); 3 s later 1013012 dials 7001 and has the call; 3 s later 1013012 hangs up."""
-    caller, called, fetcher = bed.phones(10, 15, 12)
-    call, other = connect(caller, "1013015", called)
-    talk(2)
-    call.transfer("7000")
-    call.leave()
-    talk(3)
-    fetched = fetcher.dial(_parked_at(bed)).wait("answered", 5)
-    talk(3)
-    fetched.hangup()
-    finish(other)
-
-
-@scenario()
-def park_timeout(bed: Bed) -> None:
-    """1013010 calls 1013015; they talk 2 s; 1013010 parks 1013015; nobody fetches it for 8 s, so 1013010 rings, answers after 1 s, hangs up after 3 s."""
-    caller, called = bed.phones(10, 15)
-    call, other = connect(caller, "1013015", called)
-    talk(2)
-    call.transfer("7000")
-    call.leave()
-    back = caller.incoming()
-    talk(1)
-    back.answer()
-    talk(3)
-    back.hangup()
-    finish(other)
-
-
-def _parked_at(bed: Bed) -> str:
-    """The place of the one parked call."""
-    shown = bed.server.cli("parking show default")
-    return next(line.split()[-1] for line in shown.splitlines() if line.strip().startswith("Space")).strip(" :*")

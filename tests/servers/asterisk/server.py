@@ -14,6 +14,7 @@ Several may run at once: each takes a free "slot", which gives it a loopback net
 its phones (127.0.SLOT.x) and a range of RTP ports; the other ports are any free ones.
 """
 
+import atexit
 import contextlib
 import fcntl
 import os
@@ -21,7 +22,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import time
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +33,18 @@ REPOSITORY = HERE.parents[2]
 SLOTS = range(16, 38)
 TRUNK = "100"  # the last number of the trunk's address
 FRESH = ("etc/asterisk", "var/log/asterisk", "var/lib/asterisk", "var/spool/asterisk", "run", "tmp")
-SOUNDS = ("beep", "menu", "pbx-transfer", "pbx-invalid", "pbx-parkingfailed", "conf-onlyperson", "conf-placeintoconf",
-          "confbridge-join", "confbridge-leave", *(f"digits/{n}" for n in range(10)))
+SOUNDS = (
+    "beep",
+    "menu",
+    "pbx-transfer",
+    "pbx-invalid",
+    "pbx-parkingfailed",
+    "conf-onlyperson",
+    "conf-placeintoconf",
+    "confbridge-join",
+    "confbridge-leave",
+    *(f"digits/{n}" for n in range(10)),
+)
 
 
 class Unavailable(Exception):
@@ -55,7 +65,9 @@ def root_for(version: str) -> Path:
     cache.mkdir(parents=True, exist_ok=True)
     with (cache / f"asterisk-{version}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs at once: one builds, the other waits
-        built = subprocess.run([HERE / "bootstrap", version, root], capture_output=True, text=True, check=False)
+        built = subprocess.run(
+            [HERE / "bootstrap", version, root], capture_output=True, text=True, check=False
+        )
     if built.returncode:
         raise Unavailable(f"bootstrap {version}: {built.stderr.strip() or built.stdout.strip()}")
     return root
@@ -82,6 +94,7 @@ class Asterisk:
         self.sip = free_port(socket.SOCK_DGRAM)
         self.url = f"http://127.0.0.1:{self.http}"
         self._copy(root)
+        atexit.register(self.kill)
 
     @staticmethod
     def _claim_slot() -> tuple[socket.socket, int]:
@@ -117,11 +130,16 @@ class Asterisk:
             (sounds / name).with_suffix(".ulaw").write_bytes(b"\xff" * (16000 if name == "menu" else 2400))
 
     # -- the process -----------------------------------------------------------
-    def configure(self, channelvars: str | None, qualify: int, ws_write_timeout: int | None) -> None:
+    def _configure(self, channelvars: str | None, qualify: int, ws_write_timeout: int | None) -> None:
         first = 10000 + (self.slot - SLOTS[0]) * 1000
         values = {
-            "HTTP_PORT": self.http, "SIP_PORT": self.sip, "AMI_PORT": self.ami_port, "QUALIFY": qualify,
-            "RTP_START": first, "RTP_END": first + 999, "TRUNK": f"{self.net}.{TRUNK}",
+            "HTTP_PORT": self.http,
+            "SIP_PORT": self.sip,
+            "AMI_PORT": self.ami_port,
+            "QUALIFY": qualify,
+            "RTP_START": first,
+            "RTP_END": first + 999,
+            "TRUNK": f"{self.net}.{TRUNK}",
             "ENTITY": f"02:00:00:00:00:{self.version}",
             "CHANNELVARS": f"channelvars = {channelvars}" if channelvars else "",
             "WS_WRITE_TIMEOUT": f"websocket_write_timeout = {ws_write_timeout}" if ws_write_timeout else "",
@@ -132,10 +150,35 @@ class Asterisk:
                 text = text.replace(f"@{key}@", str(value))
             (self.home / "etc/asterisk" / source.name).write_text(text)
 
-    def start(self, channelvars: str | None = None, qualify: int = 0, ws_write_timeout: int | None = None) -> None:
-        """Configure, start, and wait until ARI answers."""
-        self.configure(channelvars, qualify, ws_write_timeout)
+    def start(
+        self,
+        channelvars: str | None = None,
+        qualify: int = 0,
+        ws_write_timeout: int | None = None,
+        outbound: tuple[str, str] | None = None,
+    ) -> None:
+        """Configure, start, and wait until ARI answers.
+
+        `channelvars`: what every channel snapshot carries; `qualify`: seconds between OPTIONS to each phone;
+        `ws_write_timeout`: milliseconds; `outbound`: address and application of an outbound event websocket
+        (Asterisk 22).
+        """
+        self._configure(channelvars, qualify, ws_write_timeout)
+        if outbound is not None:
+            self._configure_outbound(*outbound)
         self.restart()
+
+    def _configure_outbound(self, address: str, app: str) -> None:
+        place = self.home / "etc/asterisk"
+        (place / "websocket_client.conf").write_text(
+            f"[out]\ntype = websocket_client\nconnection_type = persistent\nuri = {address}\n"
+            "protocols = ari\nreconnect_interval = 500\nconnection_timeout = 1000\n"
+        )
+        with (place / "ari.conf").open("a") as conf:
+            conf.write(
+                f"\n[out]\ntype = outbound_websocket\nwebsocket_client_id = out\napps = {app}\n"
+                "subscribe_all = yes\nlocal_ari_user = monitor\n"
+            )
 
     def restart(self) -> None:
         """Start again with the same configuration (after stop or kill)."""
@@ -144,8 +187,13 @@ class Asterisk:
         for left in (self.home / "run/asterisk").iterdir():
             left.unlink()
         with (self.home / "asterisk.out").open("ab") as out:
-            self.process = subprocess.Popen(["chroot", self.home, "asterisk", "-f", "-n", "-q"], stdin=subprocess.DEVNULL,
-                                            stdout=out, stderr=out, start_new_session=True)
+            self.process = subprocess.Popen(
+                ["chroot", self.home, "asterisk", "-f", "-n", "-q"],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
         try:
             until(self._is_up, 30, "Asterisk does not answer")
         except BaseException:
@@ -156,7 +204,9 @@ class Asterisk:
         if self.process is None or self.process.poll() is not None:
             raise RuntimeError("Asterisk ended: " + (self.home / "asterisk.out").read_text()[-500:])
         try:
-            return request(self.url, "GET", "/asterisk/info", deadline=2)[0] == 200 and "fully booted" in self.cli("core waitfullybooted")
+            return request(self.url, "GET", "/asterisk/info", deadline=2)[
+                0
+            ] == 200 and "fully booted" in self.cli("core waitfullybooted")
         except (OSError, subprocess.SubprocessError):
             return False
 
@@ -177,6 +227,7 @@ class Asterisk:
             phone.close()
         self.phones.clear()
         self.claim.close()
+        atexit.unregister(self.kill)
         shutil.rmtree(self.home, ignore_errors=True)
 
     def kill(self) -> None:
@@ -198,11 +249,17 @@ class Asterisk:
 
     # -- what it says ------------------------------------------------------------
     def cli(self, command: str) -> str:
-        done = subprocess.run(["chroot", self.home, "asterisk", "-rx", command], capture_output=True, text=True, timeout=15, check=False)
+        done = subprocess.run(
+            ["chroot", self.home, "asterisk", "-rx", command],
+            capture_output=True,
+            text=True,
+            timeout=15,
+            check=False,
+        )
         return done.stdout
 
-    def ari(self, method: str, path: str, body: Any = None, **query: object) -> tuple[int, Any]:
-        return request(self.url, method, path, body, **query)
+    def ari(self, method: str, path: str, body: Any = None, **query: str | int) -> tuple[int, Any]:
+        return request(self.url, method, path, body, 10, **query)
 
     def ami(self, action: str, **fields: str) -> dict[str, str]:
         return ami(self.ami_port, action, **fields)
@@ -214,7 +271,9 @@ class Asterisk:
     def channel_of(self, number: str) -> dict[str, Any]:
         """The channel of a phone that has just one."""
         name = f"PJSIP/{number}-"
-        found: dict[str, Any] = until(lambda: next((c for c in self.channels() if c["name"].startswith(name)), None), 5, f"no {name}")
+        found: dict[str, Any] = until(
+            lambda: next((c for c in self.channels() if c["name"].startswith(name)), None), 5, f"no {name}"
+        )
         return found
 
     def cdr_rows(self) -> list[str]:

@@ -73,7 +73,11 @@ def build(first: str, headers: list[tuple[str, str]], body: str = "") -> bytes:
     """The bytes of a message; adds the content headers."""
     lines = [first, *(f"{name}: {value}" for name, value in headers)]
     if body:
-        lines.append("Content-Type: application/sdp" if body.startswith("v=0") else "Content-Type: application/dtmf-relay")
+        lines.append(
+            "Content-Type: application/sdp"
+            if body.startswith("v=0")
+            else "Content-Type: application/dtmf-relay"
+        )
     lines += [f"Content-Length: {len(body.encode())}", "", body]
     return "\r\n".join(lines).encode()
 
@@ -91,7 +95,13 @@ def authorization(challenge: str, method: str, uri: str, user: str, password: st
     asked = {m.group(1).lower(): m.group(2) or m.group(3) or "" for m in DIGEST_FIELD.finditer(challenge)}
     first = md5(f"{user}:{asked['realm']}:{password}")
     second = md5(f"{method}:{uri}")
-    words = [f'username="{user}"', f'realm="{asked["realm"]}"', f'nonce="{asked["nonce"]}"', f'uri="{uri}"', "algorithm=MD5"]
+    words = [
+        f'username="{user}"',
+        f'realm="{asked["realm"]}"',
+        f'nonce="{asked["nonce"]}"',
+        f'uri="{uri}"',
+        "algorithm=MD5",
+    ]
     if "qop" in asked:
         cnonce = secrets.token_hex(4)
         answer = md5(f"{first}:{asked['nonce']}:00000001:{cnonce}:auth:{second}")

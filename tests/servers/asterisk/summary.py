@@ -6,7 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-SHOWN = ("BridgeBlindTransfer", "BridgeAttendedTransfer", "ChannelHold", "ChannelUnhold", "ChannelDtmfReceived")
+SHOWN = (
+    "BridgeBlindTransfer",
+    "BridgeAttendedTransfer",
+    "ChannelHold",
+    "ChannelUnhold",
+    "ChannelDtmfReceived",
+)
 
 
 def load(path: Path) -> list[dict[str, Any]]:
@@ -16,10 +22,10 @@ def load(path: Path) -> list[dict[str, Any]]:
 
 
 def channel_events(events: list[dict[str, Any]]) -> dict[str, list[str]]:
-    """For each channel the types of its events in order."""
+    """For each channel the types of its events in order (those of bridges come when they come)."""
     found: dict[str, list[str]] = {}
     for event in events:
-        if "channel" in event:
+        if event["type"].startswith("Channel") and "channel" in event:
             found.setdefault(event["channel"]["id"], []).append(event["type"])
     return found
 
@@ -30,14 +36,20 @@ def summary(out: Path, name: str) -> str:
     for event in first:
         kind = event["type"]
         if kind == "Dial":
-            lines.append(f"Dial {event.get('caller', {}).get('name', '-')} -> {event['peer']['name']} {event['dialstatus']}")
+            lines.append(
+                f"Dial {event.get('caller', {}).get('name', '-')} -> {event['peer']['name']}"
+                f" {event['dialstatus']}"
+            )
         elif kind in SHOWN:
             lines.append(f"{kind} {event.get('channel', {}).get('name', '')}{event.get('digit', '')}")
         elif kind == "ChannelHangupRequest":
             lines.append(f"HangupRequest {event['channel']['name']} soft={event.get('soft', False)}")
         elif kind == "ChannelDestroyed":
             linked = event["channel"].get("channelvars", {}).get("CHANNEL(linkedid)")
-            lines.append(f"Destroyed {event['channel']['name']} {event['cause']} id {event['channel']['id']} linked {linked}")
+            lines.append(
+                f"Destroyed {event['channel']['name']} {event['cause']}"
+                f" id {event['channel']['id']} linked {linked}"
+            )
     kinds = Counter(event["type"] for event in first)
     if kinds["ChannelCreated"] != kinds["ChannelDestroyed"]:
         lines.append(f"NOT WHOLE: {kinds['ChannelCreated']} created, {kinds['ChannelDestroyed']} destroyed")
