@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -188,3 +190,29 @@ def test_consumers_may_validate_a_message_that_has_gained_a_field(name):
 def test_the_old_form_takes_its_three_types_only():
     type_ = schemas.load(schemas.V27)["properties"]["operation"]["properties"]["type"]
     assert tuple(type_["enum"]) == V27_TYPES
+
+
+DOCS = Path(__file__).parents[3] / "docs" / "messages.md"
+EXAMPLES = re.findall(r"```json\n(.*?)```", DOCS.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def test_the_documentation_has_an_example_of_each():
+    names = {
+        schemas.V27 if "payload" in message else message["operation"]["type"]
+        for message in map(json.loads, EXAMPLES)
+    }
+    assert names == set(schemas.names())
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_the_examples_of_the_documentation_are_messages(example):
+    message = json.loads(example)
+    validator(message).validate(message)
+
+
+@pytest.mark.parametrize("name", [name for name in schemas.names() if name != schemas.V27])
+def test_the_documentation_names_every_field(name):
+    text = DOCS.read_text(encoding="utf-8")
+    for part in schemas.load(name)["properties"].values():
+        for field in part["properties"]:
+            assert f"`{field}`" in text, field
