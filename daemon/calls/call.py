@@ -34,7 +34,7 @@ class Call:
     answered_by: str | None = None
     agent_answertime: int | None = None
     answer_due: float | None = None
-    merged_at: int | None = None
+    joined_at: int | None = None
     merge_due: float = 0.0
 
     @property
@@ -54,11 +54,16 @@ def natural(text: str) -> list[int | str]:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Legs that are one call now. `changed` is when (by `now`) it was last touched."""
+    """Legs that are one call now.
+
+    `changed` is when (by `now`) it was last touched. `links` is what joined two
+    legs and when (ms) at the earliest; one leg dialling another is not in it.
+    """
 
     legs: dict[str, Leg] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     digits: list[tuple[float, Leg, Digit]] = field(default_factory=list)
+    links: dict[tuple[str, str], int] = field(default_factory=dict)
     changed: float = 0.0
     due: float | None = None
 
@@ -92,6 +97,20 @@ class Group:
         """The oldest call: the one that goes on."""
         return min(self.calls, key=lambda call: call.age, default=None)
 
+    def merged_at(self, call: Call) -> int | None:
+        """When (ms) `call` became one with an older call of the group; None if it is the oldest.
+
+        The first time a leg of its own met a leg of another call.
+        """
+        if call.joined_at is None or call is self.winner():
+            return None
+        met = [at for (one, two), at in self.links.items() if self._is_between(call, one, two)]
+        return min(met, default=call.joined_at)
+
+    def _is_between(self, call: Call, one: str, two: str) -> bool:
+        mine, theirs = self.legs[one].root().call, self.legs[two].root().call
+        return mine is not theirs and mine is not None and theirs is not None and call in (mine, theirs)
+
     def absorb(self, other: Group) -> None:
         """Take over the legs and calls of `other`, which is dead afterwards."""
         for leg in other.legs.values():
@@ -99,7 +118,9 @@ class Group:
         self.legs.update(other.legs)
         self.calls.extend(other.calls)
         self.digits.extend(other.digits)
+        self.links.update(other.links)
         self.changed = max(self.changed, other.changed)
         other.legs = {}
         other.calls = []
         other.digits = []
+        other.links = {}

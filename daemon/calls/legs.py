@@ -22,12 +22,14 @@ class Legs:
     """Every leg by its channel id, with the groups they form.
 
     `touched` collects the groups about which something new was learnt; the
-    tracker empties it. `now` is the time of the input being handled.
+    tracker empties it. `now` is the time of the input being handled. `strays`
+    are channels made by Asterisk of which it is not known yet who dials them.
     """
 
     def __init__(self, patience: float) -> None:
         self.now = 0.0
         self.touched: list[Group] = []
+        self.strays: set[str] = set()
         self._patience = patience
         self._legs: dict[str, Leg] = {}
         self._halves: dict[tuple[str, str], Leg] = {}
@@ -118,39 +120,36 @@ class Legs:
 
     def begin(self, leg: Leg, at: int, *, held: bool) -> None:
         """`leg` originates a call, unless it is held and already part of another one."""
-        others = leg.group.calls
-        if leg.call is not None or (held and others):
+        group = leg.group
+        if leg.call is not None or (held and group.calls):
             return
-        call = leg.call = Call(leg, held=held)
-        others.append(call)
-        if len(others) > 1:
-            self._merged(leg.group, call, at)
-            for other in tuple(others):
-                if other.merged_at is None:
-                    self._merged(leg.group, other, at)
+        leg.call = Call(leg, held=held)
+        group.calls.append(leg.call)
+        self._joined(group, at)
 
     def link(self, one: Leg, two: Leg, at: int) -> None:
-        """These two legs are of one call since `at` (ms)."""
-        if one.group is not two.group:
-            first, second = one.group, two.group
-            if len(first.legs) < len(second.legs):
-                first, second = second, first
-            both_had_calls = bool(first.calls and second.calls)
-            first.absorb(second)
-            self.touched.append(first)
-            if both_had_calls:
-                for call in tuple(first.calls):
-                    if call.merged_at is None:
-                        self._merged(first, call, at)
-        elif len(one.group.calls) > 1:
-            mine, theirs = one.root().call, two.root().call
-            if mine is not None and theirs is not None and mine is not theirs:
-                self._merged(one.group, max(mine, theirs, key=lambda call: call.age), at)
+        """These two legs met at `at` (ms): they are of one call."""
+        pair = (one.id, two.id) if one.id < two.id else (two.id, one.id)
+        self.join(one, two, at)
+        links = one.group.links
+        links[pair] = min(at, links.get(pair, at))
+
+    def join(self, one: Leg, two: Leg, at: int) -> None:
+        """These two legs are of one call; known since `at` (ms)."""
+        if one.group is two.group:
+            return
+        first, second = one.group, two.group
+        if len(first.legs) < len(second.legs):
+            first, second = second, first
+        first.absorb(second)
+        self.touched.append(first)
+        self._joined(first, at)
 
     def remove(self, group: Group) -> None:
         """Forget a group that is over; the ids of its channels are remembered for a while."""
         for leg in group.legs.values():
             del self._legs[leg.id]
+            self.strays.discard(leg.id)
             self._gone[leg.id] = self.now + _REMEMBER
             self._waiting_links.pop(leg.id, None)
             key = (leg.name.peer, leg.name.sequence)
@@ -164,6 +163,7 @@ class Legs:
                 del self._waiting_links[missing]
         group.legs = {}
         group.calls = []
+        group.links = {}
 
     def forget(self) -> None:
         """Drop remembered ids whose time is over."""
@@ -180,17 +180,17 @@ class Legs:
         twin = self._halves.setdefault(key, leg)
         if twin is not leg and twin.name.half != leg.name.half:
             leg.twin, twin.twin = twin, leg
-            self.link(leg, twin, max(leg.created, twin.created))
+            self.join(leg, twin, max(leg.created, twin.created))
 
-    def _merged(self, group: Group, call: Call, at: int) -> None:
-        """`call` is in a group with others since `at`: the older goes on, held ones vanish."""
-        if call.held and len(group.calls) > 1:
-            group.calls.remove(call)
-            call.origin.call = None
+    def _joined(self, group: Group, at: int) -> None:
+        """Where a group has several calls the older goes on; held ones were none of their own."""
+        for call in tuple(group.calls):
+            if call.held and len(group.calls) > 1:
+                group.calls.remove(call)
+                call.origin.call = None
+        if len(group.calls) < 2:
             return
-        winner = group.winner()
-        if winner is None or call is winner or call.ended:
-            return
-        if call.merged_at is None:
-            call.merge_due = self.now + self._patience
-        call.merged_at = at if call.merged_at is None else min(at, call.merged_at)
+        for call in group.calls:
+            if call.joined_at is None:
+                call.joined_at = at
+                call.merge_due = self.now + self._patience

@@ -33,13 +33,17 @@ class Rules:
     patience: float
     is_endpoint: IsEndpoint
 
-    def tell(self, group: Group, now: float) -> tuple[list[Fact], float | None, bool]:
-        """What is certain about `group` now, when to ask again, and is it over."""
+    def tell(self, group: Group, now: float, strays: bool) -> tuple[list[Fact], float | None, bool]:
+        """What is certain about `group` now, when to ask again, and is it over.
+
+        `strays`: there are legs that may turn out to be this group's.
+        """
         facts: list[Fact] = []
         dues: list[float] = []
         over_at: float | None = None
         if group.is_over:
-            over_at = group.changed + (self.patience if group.has_loose_ends else self.settle)
+            patient = strays or group.has_loose_ends
+            over_at = group.changed + (self.patience if patient else self.settle)
             dues.append(over_at)
         over = over_at is not None and now >= over_at
         if not group.calls:
@@ -48,15 +52,16 @@ class Rules:
         for call in sorted(group.calls, key=lambda call: call.age):
             if call.ended:
                 continue
-            final = over or (call.merged_at is not None and call is not winner and now >= call.merge_due)
+            merged_at = group.merged_at(call)
+            final = over or (merged_at is not None and now >= call.merge_due)
             self._head(call, final, facts)
-            self._answer(call, now, final, facts, dues)
+            self._answer(call, now, final, merged_at, facts, dues)
             self._digits(call, group, now, final, facts, dues)
             if final:
                 into = winner.origin.id if winner is not None and call is not winner else None
-                facts.append(self._end(call, group, into))
+                facts.append(self._end(call, group, into, merged_at))
                 call.ended = True
-            elif call.merged_at is not None and call is not winner:
+            elif merged_at is not None:
                 dues.append(call.merge_due)
         return facts, min((due for due in dues if due > now), default=None), over
 
@@ -108,7 +113,15 @@ class Rules:
             call.announced = True
             facts.append(Received(*self._said(call)))
 
-    def _answer(self, call: Call, now: float, final: bool, facts: list[Fact], dues: list[float]) -> None:
+    def _answer(
+        self,
+        call: Call,
+        now: float,
+        final: bool,
+        merged_at: int | None,
+        facts: list[Fact],
+        dues: list[float],
+    ) -> None:
         if call.answer_told or not call.announced:
             return
         origin = call.origin
@@ -120,7 +133,7 @@ class Rules:
             if not waited:
                 dues.append(call.answer_due)
         found = answer(call, final=final or waited)
-        if found is None or (call.merged_at is not None and found.at > call.merged_at):
+        if found is None or (merged_at is not None and found.at > merged_at):
             return
         call.answer_told = True
         call.answertime = found.at
@@ -164,14 +177,14 @@ class Rules:
                 keep.append((due, leg, digit))
         group.digits = keep
 
-    def _end(self, call: Call, group: Group, into: str | None) -> Ended:
+    def _end(self, call: Call, group: Group, into: str | None, merged_at: int | None) -> Ended:
         origin = call.origin
         if into is None:
             legs = [leg for leg in group.legs.values() if not _ended_elsewhere(leg, call)]
             end = max(leg.gone_at or 0 for leg in group.legs.values())
         else:
             legs = [leg for leg in group.legs.values() if leg.root().call is call]
-            end = call.merged_at or origin.created
+            end = merged_at or origin.created
         answered = call.answertime is not None
         hung_up = hung_up_by(group.legs.values(), answered=answered, endtime=end) if into is None else None
         talked = call.answered_by or self._talked(call, group)
@@ -208,8 +221,10 @@ _AT_ONCE = 1000
 def _call_of(leg: Leg, group: Group, at: int) -> Call | None:
     """Which call of the group a thing on `leg` at `at` belongs to."""
     own = leg.root().call
-    if own is not None and not own.ended and (own.merged_at is None or at < own.merged_at):
-        return own
+    if own is not None and not own.ended:
+        merged_at = group.merged_at(own)
+        if merged_at is None or at < merged_at:
+            return own
     return group.winner()
 
 

@@ -180,6 +180,8 @@ class Tracker:
         self._notice_restart(leg)
         leg.born = channel.state
         own = not leg.linkedid or leg.linkedid == leg.id
+        if leg.born == "Down" and leg.parent is None and leg.originated_at is None and not leg.name.is_local:
+            self._legs.strays.add(leg.id)
         if leg.born != "Down" and own and not leg.name.is_local:
             self._legs.begin(leg, at, held=channel.dialplan.exten.startswith("*"))
 
@@ -207,6 +209,8 @@ class Tracker:
 
     def _dial(self, event: Event, at: int) -> None:
         peer = self._legs.take(event.peer, at)
+        if peer is not None:
+            self._legs.strays.discard(peer.id)
         if event.caller is None:
             if peer is not None:
                 self._originated(peer, at)
@@ -215,10 +219,10 @@ class Tracker:
         if peer is None or caller is None or peer is caller:
             return
         caller.dialled(peer, event.dialstatus, at)
-        self._legs.link(caller, peer, at)
+        self._legs.join(caller, peer, at)
         forwarded = self._legs.known(event.forwarded, at)
         if forwarded is not None:
-            self._legs.link(caller, forwarded, at)
+            self._legs.join(caller, forwarded, at)
 
     def _originated(self, leg: Leg, at: int) -> None:
         """A Dial without caller: Asterisk itself calls `leg` (ARI or AMI originate)."""
@@ -256,7 +260,7 @@ class Tracker:
             event.transfer_target,
             event.replace_channel,
         )
-        legs = [leg for leg in (self._legs.known(channel, at) for channel in named) if leg is not None]
+        legs = [leg for leg in (self._legs.take(channel, at) for channel in named) if leg is not None]
         for leg in legs[1:]:
             self._legs.link(legs[0], leg, at)
 
@@ -300,7 +304,7 @@ class Tracker:
             for group in {id(group): group for group in touched}.values():
                 if not group.legs:
                     continue
-                told, due, over = self._telling.tell(group, self._legs.now)
+                told, due, over = self._telling.tell(group, self._legs.now, bool(self._legs.strays))
                 facts += told
                 if over:
                     self._suspects.difference_update(group.legs)
