@@ -104,7 +104,7 @@ class RabbitLink:
         self.blocked = ""
 
     def new_channel(self) -> None:
-        """A fresh channel in place of the one before: the broker closes one that asked for what isn't there."""
+        """A fresh channel: the broker closes one that asked for what isn't there."""
         self._error = None
         self.channel = self.ask("a channel", lambda done: self._connection.channel(on_open_callback=done))
         self.channel.add_on_close_callback(self._failed)

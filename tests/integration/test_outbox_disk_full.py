@@ -1,0 +1,160 @@
+"""The outbox's disk is full: said once, held in memory, published on, recovered in order.
+
+On a small tmpfs, which only root can mount.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Event, Thread
+
+import pytest
+
+from daemon.outbox.filesink import FileSink
+from daemon.outbox.keeper import Keeper
+from daemon.outbox.publisher import Publisher
+from daemon.outbox.sink import SinkLost
+from daemon.outbox.store import Outbox, OutboxFull
+from tests.integration.outbox_parts import offload, wait_for
+from tests.unit.outbox.make import entry, message
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "small"
+    folder.mkdir()
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount the small tmpfs that is filled here")
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.decode().strip()}")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def fill(folder: Path) -> Path:
+    ballast = folder / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (65536, 4096):
+            try:
+                while True:
+                    file.write(b"x" * size)
+            except OSError:
+                continue
+    return ballast
+
+
+def test_held_in_memory_said_once_written_in_order(
+    small_disk: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    box = Outbox(small_disk / "outbox.sqlite", offload(), memory_limit=1000)
+    box.open()
+    assert box.store([message(f"before {i}") for i in range(20)]) == 20
+    ballast = fill(small_disk)
+    with caplog.at_level(logging.INFO, "arimonitor.outbox"):
+        count = 0
+        while not box.degraded:  # the log has some room of its own still
+            box.store([message(f"full {count}")])
+            count += 1
+            assert count < 5000
+        for _ in range(100):
+            assert box.store([message(f"full {count}")]) == 1
+            count += 1
+        assert sum("outbox disk full" in r.getMessage() for r in caplog.records) == 1
+        assert box.held >= 100
+        # The same ids, of before and of now, are still kept once.
+        assert box.store([message("before 3"), message("full 0"), message(f"full {count - 1}")]) == 0
+        expected = [message(f"before {i}").id for i in range(20)]
+        expected += [message(f"full {i}").id for i in range(count)]
+        pending = box.pending("", 0, 10_000)
+        assert [e.message.id for e in pending] == expected
+        # Pages go on over the border from disk to memory.
+        paged, after = [], 0
+        while page := box.pending("", after, 7):
+            paged += page
+            after = page[-1].seq
+        assert paged == pending
+        # Confirmed while it is full: one that the disk has, one that the memory has.
+        box.confirm("", [pending[0].seq, pending[-1].seq])
+        assert [e.message.id for e in box.pending("", 0, 10_000)] == expected[1:-1]
+        assert box.recover() is False
+        # The memory's share is bounded.
+        with pytest.raises(OutboxFull):
+            box.store([message(f"too many {i}") for i in range(1001)])
+        assert [e.message.id for e in box.pending("", 0, 10_000)] == expected[1:-1]
+        ballast.unlink()
+        assert box.recover() is True
+        assert box.degraded == ""
+        assert box.held == 0
+        assert "has room again" in caplog.text
+    assert box.store([message("after"), message("full 1"), message(f"full {count - 1}")]) == 1
+    box.close()
+    box = Outbox(small_disk / "outbox.sqlite", offload())
+    box.open()
+    expected = [*expected[1:-1], message("after").id]
+    assert [e.message.id for e in box.pending("", 0, 10_000)] == expected
+    assert box.counts() == {"": len(expected)}
+    assert box.store([message("before 0"), message(f"full {count - 1}")]) == 0, "published ids are remembered"
+    box.close()
+
+
+def test_messages_go_on_being_published_and_the_keeper_recovers(small_disk: Path, tmp_path: Path) -> None:
+    native = offload()
+    box = Outbox(small_disk / "outbox.sqlite", native)
+    box.open()
+    ballast = fill(small_disk)
+    sink = FileSink(tmp_path / "messages", native)
+    publisher = Publisher("", box, sink)
+    keeper = Keeper(box, flush_every=0.02, recover_every=0.05)
+    stop = Event()
+    threads = [Thread(target=part.run, args=(stop,)) for part in (publisher, keeper)]
+    for thread in threads:
+        thread.start()
+    try:
+        count = 0
+        while not box.degraded or count < 200:
+            box.store([message(f"{count}", order=f"voip3/{count % 7}")])
+            count += 1
+            assert count < 5000
+        wait_for(lambda: publisher.status()["published"] == count, 20, "all are published, full disk or not")
+        assert box.counts() == {"": 0}
+        assert box.degraded
+        ballast.unlink()
+        wait_for(lambda: not box.degraded, 20, "recovered by itself")
+        wait_for(lambda: not box.noted, 20, "the confirmations are written")
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(10)
+    box.close()
+    box = Outbox(small_disk / "outbox.sqlite", native)
+    box.open()
+    assert box.pending("") == []
+    assert box.store([message(f"{i}") for i in range(count)]) == 0
+    box.close()
+
+
+def test_the_file_sink_on_a_full_disk_leaves_no_half_line(small_disk: Path) -> None:
+    sink = FileSink(small_disk / "messages", offload())
+    sink.open()
+    sink.publish([entry(1, "a")])
+    ballast = fill(small_disk)
+    with pytest.raises(SinkLost, match="can't write"):
+        for step in range(200):
+            sink.publish([entry(step * 100 + i, "a") for i in range(100, 200)])
+    ballast.unlink()
+    sink.open()
+    sink.publish([entry(10**6, "a")])
+    data = (small_disk / "messages" / "messages-000001.jsonl").read_bytes()
+    assert data.endswith(b"\n")
+    import json
+
+    ids = [json.loads(line)["message_id"] for line in data.splitlines()]
+    assert ids[-1] == message(str(10**6)).id
+    assert len(ids) == len(set(ids))
