@@ -126,7 +126,7 @@ class MqSettings(Section):
     heartbeat: Whole = restart(10, "seconds; a dead connection is noticed after two or three", ge=2, le=600)
     connect_timeout: Number = restart(5.0, "seconds for a connection and its handshake", gt=0, le=120)
     blocked_timeout: Number = restart(
-        30.0, "seconds a broker may block (memory alarm) before we reconnect", gt=0, le=3600
+        600.0, "seconds a broker may block (memory alarm) before we reconnect", gt=0, le=3600
     )
 
 
@@ -145,7 +145,8 @@ class LogSettings(Section):
     level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], Upper] = live(
         "INFO", "the least that is written"
     )
-    keep_days: Whole = live(30, "files older than so many days are deleted", ge=1, le=3650)
+    format: Literal["text", "json"] = restart("text", "text: key=value; json: one JSON object a line")
+    keep_days: Whole = live(30, "files older than so many days are deleted; 0: never", ge=0, le=36_500)
     debug: Switch = live(False, "true: every decision is written")
     debug_verbose: Switch = live(False, "true: the JSON of every event too")
 

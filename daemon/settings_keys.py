@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
 
 from daemon.errors import ConfigurationError, PermanentError
 from daemon.settings import Settings
@@ -90,6 +90,16 @@ def with_value(settings: Settings, name: str, text: str) -> Settings:
         return Draft("", data).build()
     except ConfigurationError as error:
         raise PermanentError("; ".join(error.problems)) from error
+
+
+def secrets(settings: Settings) -> tuple[str, ...]:
+    """Every secret that is configured, for the log's redaction. Well-known defaults ("guest") are none."""
+    found = set()
+    for place in _places(Settings, settings, "", ()):
+        value = getattr(place.table, place.key.field) if place.key.kind.secret else None
+        if isinstance(value, SecretStr) and value != place.key.info.default:
+            found.add(value.get_secret_value())
+    return tuple(sorted(found))
 
 
 def changes(old: Settings, new: Settings) -> list[str]:
