@@ -169,9 +169,11 @@ def readable(text: str) -> str:
 
 
 def _one_line(text: str) -> str:
-    scheme, slashes, rest = text.partition("//")
-    if slashes and "@" in rest:
-        text = scheme + "//***@" + rest.rpartition("@")[2]
+    # user:password@host, with a scheme in front or without
+    before, at, rest = text.rpartition("@")
+    if at and ":" in before:
+        scheme, slashes, _ = before.partition("//")
+        text = (scheme + slashes if slashes else "") + "***@" + rest
     return _cut(readable(text))
 
 

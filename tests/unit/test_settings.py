@@ -70,7 +70,8 @@ ONE = [
     ),
     (
         {"node": {"timezone": "Mars/Olympus"}},
-        'node.timezone = "Mars/Olympus": a time zone of the tz database, such as "America/Sao_Paulo" or "UTC"',
+        'node.timezone = "Mars/Olympus": '
+        'a time zone of the tz database, such as "America/Sao_Paulo" or "UTC"',
     ),
     ({"node": "AUDIO2"}, 'node = "AUDIO2": a table: [name] and its keys below'),
     ({"mq": {"port": 70000}}, "mq.port = 70000: a whole number from 1 to 65535"),
@@ -96,7 +97,8 @@ ONE = [
     ({"http": {"listen": "127.0.0.1:80"}}, None),
     (
         {"mail": {"whitelist": ["a@example.com", "nobody"]}},
-        'mail.whitelist[2] = "nobody": mail addresses ("person@example.com") or whole domains ("@example.org")',
+        'mail.whitelist[2] = "nobody": '
+        'mail addresses ("person@example.com") or whole domains ("@example.org")',
     ),
     (
         {"mail": {"sender": [{"address": "a@example.com", "extensions": ["12"]}]}},
@@ -124,6 +126,7 @@ def test_one_mistake_is_one_line(tables: dict[str, Any], line: str | None) -> No
         "http://[::1",
         "http://h/?a=1",
         "http://me:pw@h:8088",
+        "me:pw@h:8088",
         "http://a b",
     ],
 )
@@ -164,7 +167,8 @@ CROSS = [
     (
         {"ha": {"backend": "zookeeper"}},
         [
-            'ha.hosts: HOST:PORT of each ZooKeeper server separated by commas, needed with backend = "zookeeper"'
+            "ha.hosts: HOST:PORT of each ZooKeeper server separated by commas, "
+            'needed with backend = "zookeeper"'
         ],
     ),
     ({"ha": {"backend": "zookeeper", "hosts": "192.0.2.1:2181, zk2"}}, []),
