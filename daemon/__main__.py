@@ -7,11 +7,13 @@ monkey.patch_all()
 import sys
 from collections.abc import Sequence
 
+from daemon.runtime.native import open_standard_streams
 from daemon.runtime.ours import foreign_packages
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """The console script `arimonitor`; its exit status."""
+    open_standard_streams()
     problems = foreign_packages()
     if problems:
         sys.stderr.write("".join(f"arimonitor: {problem}\n" for problem in problems))

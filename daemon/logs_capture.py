@@ -53,7 +53,7 @@ class Capture:
     """
 
     def __init__(self) -> None:
-        _open_standard_streams()
+        native.open_standard_streams()
         _flush_streams()
         self._saved = {fd: os.dup(fd) for fd in _STREAMS}
         self.terminal: TextIO = os.fdopen(
@@ -79,9 +79,9 @@ class Capture:
             os.dup2(write, fd, inheritable=True)
             os.close(write)
             self._fd_by_pipe[read] = fd
-        for stream in (sys.stdout, sys.stderr):
-            if hasattr(stream, "reconfigure"):
-                stream.reconfigure(line_buffering=True, encoding="utf-8", errors="backslashreplace")
+        # New ones, not the old ones reconfigured: those remember whether they were a file or a terminal.
+        self._streams = (sys.stdout, sys.stderr)
+        sys.stdout, sys.stderr = (_line_buffered(fd) for fd in _STREAMS)
         native.start_thread(self._read)
         self._pump_thread = threading.Thread(target=self._pump, name="log capture", daemon=True)
         self._pump_thread.start()
@@ -99,6 +99,8 @@ class Capture:
         if self._closing:
             return
         self._closing = True
+        _flush_streams()
+        sys.stdout, sys.stderr = self._streams
         _flush_streams()
         for fd, saved in self._saved.items():
             os.dup2(saved, fd, inheritable=True)
@@ -215,18 +217,15 @@ def _log(fd: int, line: bytes) -> None:
         logging.getLogger(f"arimonitor.{_STREAMS[fd]}").log(_LEVELS[fd], "%s", text)
 
 
+def _line_buffered(fd: int) -> TextIO:
+    return open(fd, "w", buffering=1, encoding="utf-8", errors="backslashreplace", closefd=False)
+
+
 def _flush_streams() -> None:
     for stream in (sys.stdout, sys.stderr):
         # A closed or absent stream has nothing to flush; a reader that went away takes nothing.
         with contextlib.suppress(AttributeError, ValueError, OSError):
             stream.flush()
-
-
-def _open_standard_streams() -> None:
-    """A process started without some of 0, 1, 2 gets /dev/null there, so no pipe takes their numbers."""
-    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
-        os.set_inheritable(fd, True)
-    os.close(fd)
 
 
 def _pipe_without_waiting() -> tuple[int, int]:

@@ -33,11 +33,12 @@ _NAMES = (
 _VALUE = r"""(?:(\\["'])(?:\\{3}.|(?!\2).)*|(["'])(?:\\.|(?!\3).)*|[^\s"'&;,)\]}>\\]+)"""
 _KEPT = rf"\1\2\3{MASK}"
 
+# Each is linear in the text: a hostile line must not stall the hub.
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # password=..., "password": "...", mq_password='...', api_key=user:pass, PW:... of the definition files
     (
         re.compile(
-            rf"""(?i)\b((?:[a-z0-9]+[_-])*(?:{_NAMES}|pw)\\?["']?\s*[=:]\s*)"""
+            rf"""(?i)((?:{_NAMES}|\bpw)\\?["']?\s*[=:]\s*)"""
             rf"""(?!(?:None|null|true|false|\*\*\*)(?![^\s"',;)\]}}])){_VALUE}"""
         ),
         _KEPT,
@@ -49,7 +50,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
     # Credentials without their header's name; the capital or digit tells them from "basic authentication".
     (re.compile(r"\b((?i:basic|bearer) +)(?=[^\s\"']*[A-Z0-9=])[A-Za-z0-9+/=._~-]{6,}"), rf"\1{MASK}"),
     # scheme://user:password@host
-    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]*://[^\s:/@\"']*:)[^\s/\"']+(?=@)"), rf"\1{MASK}"),
+    (re.compile(r"(?i)\b([a-z][a-z0-9+.-]{0,20}://[^\s:/@\"']*:)[^\s/\"']+(?=@)"), rf"\1{MASK}"),
     # enc:... as in the configuration, and the same (Fernet) without it
     (re.compile(r"\benc:[A-Za-z0-9_=+/-]{4,}"), f"enc:{MASK}"),
     (re.compile(r"\bgAAAA[A-Za-z0-9_-]{40,}={0,2}"), MASK),

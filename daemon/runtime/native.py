@@ -68,6 +68,17 @@ def frame_of(ident: int) -> FrameType | None:
     return sys._current_frames().get(ident)
 
 
+def open_standard_streams() -> None:
+    """A process started without some of 0, 1, 2 gets /dev/null there.
+
+    Done before anything else opens a descriptor: else the hub's own takes the
+    number, and the redirection of standard output would tear it out.
+    """
+    while (fd := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(fd, True)
+    os.close(fd)
+
+
 def write_without_waiting(fd: int, data: bytes, patience_ms: int = 0) -> bool:
     """Write all of `data` unless `fd` (terminal, pipe, journal) does not take it in time.
 
