@@ -6,7 +6,8 @@ import subprocess
 import time
 from pathlib import Path
 
-from .server import HERE, Asterisk, Unavailable, root_for
+from .roots import HERE, Unavailable, root_for
+from .server import Asterisk
 
 CALLERS = ("1013010", "1013011", "1013012")
 CALLED = ("1013013", "1013014", "1013015")

@@ -18,7 +18,8 @@ from pathlib import Path
 
 from . import scenarios_basic, scenarios_pickup, scenarios_queue, scenarios_transfer, scenarios_various  # noqa: F401
 from .bed import SCENARIOS, STORY_FAILURES, Bed, log
-from .server import Asterisk, root_for
+from .roots import root_for
+from .server import Asterisk
 from .summary import summary
 
 

@@ -16,8 +16,6 @@ its phones (127.0.SLOT.x) and a range of RTP ports; the other ports are any free
 
 import atexit
 import contextlib
-import fcntl
-import os
 import shutil
 import signal
 import socket
@@ -27,9 +25,10 @@ from typing import Any
 
 from .ari import ami, request, until
 from .phone import Phone
+from .roots import HERE, Unavailable, root_for
 
-HERE = Path(__file__).resolve().parent
-REPOSITORY = HERE.parents[2]
+__all__ = ["Asterisk", "Unavailable", "root_for"]
+
 SLOTS = range(16, 38)
 TRUNK = "100"  # the last number of the trunk's address
 FRESH = ("etc/asterisk", "var/log/asterisk", "var/lib/asterisk", "var/spool/asterisk", "run", "tmp")
@@ -45,32 +44,6 @@ SOUNDS = (
     "confbridge-leave",
     *(f"digits/{n}" for n in range(10)),
 )
-
-
-class Unavailable(Exception):
-    """There can be no Asterisk here; a test is to be skipped with this reason."""
-
-
-def root_for(version: str) -> Path:
-    """The root directory with Asterisk 22 or 16; built when it is missing."""
-    cache = Path(os.environ.get("ARIMONITOR_TEST_CACHE") or REPOSITORY / ".cache")
-    root = cache / f"asterisk-{version}"
-    if (root / f".ready-{version}").exists():
-        return root
-    if os.getuid() != 0:
-        raise Unavailable("building a root directory needs the user root")
-    for tool in ("apt-get", "dpkg-deb", "chroot"):
-        if shutil.which(tool) is None:
-            raise Unavailable(f"no {tool} here")
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / f"asterisk-{version}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # two test runs at once: one builds, the other waits
-        built = subprocess.run(
-            [HERE / "bootstrap", version, root], capture_output=True, text=True, check=False
-        )
-    if built.returncode:
-        raise Unavailable(f"bootstrap {version}: {built.stderr.strip() or built.stdout.strip()}")
-    return root
 
 
 def free_port(kind: socket.SocketKind) -> int:
@@ -111,6 +84,7 @@ class Asterisk:
 
     def _copy(self, root: Path) -> None:
         """Hard links to the big part, own copies of everything that is written to."""
+        root = root.resolve()
         if self.home.exists():
             raise FileExistsError(self.home)
         self.home.parent.mkdir(parents=True, exist_ok=True)
@@ -159,9 +133,8 @@ class Asterisk:
     ) -> None:
         """Configure, start, and wait until ARI answers.
 
-        `channelvars`: what every channel snapshot carries; `qualify`: seconds between OPTIONS to each phone;
-        `ws_write_timeout`: milliseconds; `outbound`: address and application of an outbound event websocket
-        (Asterisk 22).
+        `qualify`: seconds between OPTIONS to each phone; `ws_write_timeout`: milliseconds;
+        `outbound`: address and application of an outbound event websocket (Asterisk 22).
         """
         self._configure(channelvars, qualify, ws_write_timeout)
         if outbound is not None:
@@ -260,6 +233,10 @@ class Asterisk:
 
     def ari(self, method: str, path: str, body: Any = None, **query: str | int) -> tuple[int, Any]:
         return request(self.url, method, path, body, 10, **query)
+
+    def ari_within(self, seconds: float, method: str, path: str) -> tuple[int, Any]:
+        """A request with a deadline of its own; OSError after that."""
+        return request(self.url, method, path, None, seconds)
 
     def ami(self, action: str, **fields: str) -> dict[str, str]:
         return ami(self.ami_port, action, **fields)

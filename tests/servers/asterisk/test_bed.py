@@ -1,0 +1,73 @@
+"""The Asterisk of the tests does what its users rely on."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .ari import Events, until
+from .bed import connect
+from .load import load
+from .server import Asterisk, Unavailable, root_for
+
+pytestmark = pytest.mark.asterisk
+
+
+@pytest.fixture(params=["22", "16"])
+def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Asterisk]:
+    try:
+        asterisk = Asterisk(root_for(request.param), tmp_path, request.param)
+    except Unavailable as reason:
+        pytest.skip(str(reason))
+    try:
+        asterisk.start(channelvars="CHANNEL(linkedid)")
+        yield asterisk
+    finally:
+        asterisk.close()
+
+
+def test_a_call_is_seen(server: Asterisk) -> None:
+    events = Events(server.url, "test")
+    caller, called = server.register("1013010", "1013015")
+    call, other = connect(caller, "1013015", called, ringing=0.1)
+    assert len(server.channels()) == 2
+    call.hangup()
+    other.wait("ended", 5)
+    server.idle()
+    until(server.cdr_rows, 5, "no CDR")
+    assert '"ANSWERED"' in server.cdr_rows()[0]
+    while '"ChannelDestroyed"' not in (text := events.read() or ""):
+        assert text
+    assert "CHANNEL(linkedid)" in text
+    events.close()
+
+
+def test_two_at_once_on_other_ports(server: Asterisk, tmp_path: Path) -> None:
+    second = Asterisk(root_for(server.version), tmp_path / "second", server.version)
+    try:
+        second.start()
+        assert {second.url, second.net}.isdisjoint({server.url, server.net})
+        assert second.ari("GET", "/asterisk/info")[0] == server.ari("GET", "/asterisk/info")[0] == 200
+    finally:
+        second.close()
+
+
+def test_frozen_killed_and_started_again(server: Asterisk) -> None:
+    server.freeze()
+    with pytest.raises(OSError):
+        server.ari_within(0.3, "GET", "/asterisk/info")
+    server.thaw()
+    assert server.ari("GET", "/channels") == (200, [])
+    server.kill()
+    with pytest.raises(OSError):
+        server.ari("GET", "/channels")
+    server.restart()
+    assert server.ari("GET", "/channels") == (200, [])
+
+
+def test_load(server: Asterisk) -> None:
+    seconds = load(server, calls=30, rate=15)
+    assert seconds < 15
+    server.idle()
+    until(lambda: len(server.cdr_rows()) == 30, 5, "CDR rows")
+    assert all('"ANSWERED"' in row for row in server.cdr_rows())
