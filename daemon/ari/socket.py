@@ -64,7 +64,7 @@ class EventSocket:
             )
         except (websocket.WebSocketException, Disconnected, OSError, ValueError) as error:
             wire.close()
-            raise _handshake_error(error, address, timeout) from error
+            raise _handshake_error(error, client.getstatus(), address, timeout) from error
         except BaseException:
             wire.close()
             raise
@@ -185,10 +185,12 @@ class EventSocket:
             wire.deadline = wanted
 
 
-def _handshake_error(error: Exception, address: Address, timeout: float) -> ConnectError:
-    """What a failed handshake means, in one sentence with the mend."""
+def _handshake_error(error: Exception, status: int | None, address: Address, timeout: float) -> ConnectError:
+    """What a failed handshake means, in one sentence with the mend. `status` is a redirect's."""
     if isinstance(error, websocket.WebSocketBadStatusException):
-        return ConnectError(explain(error.status_code, address), error.status_code)
+        status = error.status_code
+    if status is not None and status != 101:
+        return ConnectError(explain(status, address), status)
     if isinstance(error, TimeoutError | websocket.WebSocketTimeoutException):
         return ConnectError(
             f"{address} accepts connections but did not answer the websocket handshake within "

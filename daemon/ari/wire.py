@@ -72,6 +72,8 @@ class Wire:
         except OSError as error:
             if sock is not None:
                 sock.close()
+            if sock is not None and isinstance(error, TimeoutError):
+                raise ConnectError(f"{address} does not speak TLS: is it http rather than https?") from error
             raise ConnectError(_explain(error, address)) from error
         except BaseException:
             if sock is not None:
@@ -155,5 +157,5 @@ def _explain(error: OSError, address: Address) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the certificate of {address} is not trusted ({error.verify_message})"
     if isinstance(error, ssl.SSLError):
-        return f"{address} speaks no TLS that we accept ({error.reason}): is it http rather than https?"
+        return f"the TLS of {address} is not acceptable ({error.reason}): is it http rather than https?"
     return f"no connection to {address}: {error.strerror or error}"
