@@ -21,7 +21,7 @@ _LITTLE = 1024 * 1024 * 1024
 
 
 def writable_folder(what: str, folder: Path, key: str) -> Check:
-    """Whether files can be made in a folder (or the folder itself, if it is not there yet) and how much fits."""
+    """Whether files can be made in a folder (or the folder, if it is not there yet), and how much fits."""
     mend = f"make it and give it to the daemon's user, or set {key} to another"
     place = folder
     try:

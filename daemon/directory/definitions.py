@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Generic, TypeVar
 
@@ -57,8 +57,8 @@ Row = TypeVar("Row")
 class Table(Generic[Row]):
     """What one file says: rows by name, the line where each began, and what was skipped."""
 
-    rows: Mapping[str, Row] = MappingProxyType({})
-    lines: Mapping[str, int] = MappingProxyType({})
+    rows: Mapping[str, Row] = field(default_factory=lambda: MappingProxyType({}))
+    lines: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
     bad: tuple[BadLine, ...] = ()
 
 

@@ -43,9 +43,9 @@ class MessageServer:
 class Directory:
     """The tables of one Asterisk. Replaced whole on a reload, never changed."""
 
-    clients: Mapping[str, Client] = MappingProxyType({})
-    endpoints: Mapping[str, EndpointEntry] = MappingProxyType({})
-    servers: Mapping[str, MessageServer] = MappingProxyType({})
+    clients: Mapping[str, Client] = field(default_factory=lambda: MappingProxyType({}))
+    endpoints: Mapping[str, EndpointEntry] = field(default_factory=lambda: MappingProxyType({}))
+    servers: Mapping[str, MessageServer] = field(default_factory=lambda: MappingProxyType({}))
 
     def client_of(self, endpoint: str | None) -> str | None:
         """The client id of an endpoint, or None."""
