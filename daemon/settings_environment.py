@@ -60,6 +60,9 @@ def overlay(draft: Draft, environ: Mapping[str, str], source: str = "") -> None:
         if not name.startswith(PREFIX) or name in NO_KEYS:
             continue
         origin = f"{source}: {readable(name)}" if source else readable(name)
+        if "__" in name and name.removesuffix("_FILE") != name and name.removesuffix("_FILE") in environ:
+            draft.problems.append(f"{origin}: give {name.removesuffix('_FILE')} or this, not both")
+            continue
         right = _set(draft, name.removeprefix(PREFIX), environ[name], origin)
         if right:
             draft.problems.append(f"{origin}: {right}")

@@ -81,9 +81,7 @@ def with_value(settings: Settings, name: str, text: str) -> Settings:
     if not place.live:
         raise PermanentError(f"{name} can't change while running: change it in the configuration and restart")
     if place.key.kind.secret and text.startswith("enc:"):
-        raise PermanentError(
-            f"{name}: an encrypted secret belongs in the configuration file; reload it"
-        )
+        raise PermanentError(f"{name}: an encrypted secret belongs in the configuration file; reload it")
     data = plain(settings)
     _put(data, place.at, parse_text(place.key.kind, text))
     try:

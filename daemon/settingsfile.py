@@ -82,7 +82,7 @@ def load(
     variable, key, value (a secret's never) and what would be right.
     """
     file = resolve(path, environ, system_file)
-    draft = Draft(str(file) if file is not None else "built-in defaults")
+    draft = Draft(readable(str(file)) if file is not None else "built-in defaults")
     everything = dict(environ)
     if file is not None:
         draft.data = _read_toml(file)

@@ -155,6 +155,10 @@ def test_elements_are_reached_by_name(file: Path) -> None:
 
 
 WRONG_VARIABLES = [
+    (
+        {"ARIMONITOR_MQ__PASSWORD": SECRET, "ARIMONITOR_MQ__PASSWORD_FILE": "/x"},
+        "ARIMONITOR_MQ__PASSWORD_FILE: give ARIMONITOR_MQ__PASSWORD or this, not both",
+    ),
     ({"ARIMONITOR_MQ__PORT": "x"}, 'ARIMONITOR_MQ__PORT: mq.port = "x": a whole number from 1 to 65535'),
     ({"ARIMONITOR_MQ__PROT": "1"}, "ARIMONITOR_MQ__PROT: unknown key; did you mean port?"),
     (
