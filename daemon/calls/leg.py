@@ -121,12 +121,23 @@ class Leg:
     parent: Leg | None = None
     parent_at: int = 0
     twin: Leg | None = None
-    linkedid: str = ""
+    linkedids: list[str] = field(default_factory=list)
     call: Call | None = None
     reconciled: bool = False
+    redirected: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)
     partners: dict[str, int] = field(default_factory=dict)
     recordings: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_its_own(self) -> bool:
+        """No other call's linkedid was seen on it."""
+        return self.linkedids in ([], [self.id])
+
+    @property
+    def may_hang_up(self) -> bool:
+        """Somebody sits at it: no half of a Local channel, no phone that only forwarded the call."""
+        return not self.name.is_local and not self.redirected
 
     @property
     def counter(self) -> int | None:

@@ -95,8 +95,8 @@ class Legs:
         leg.see(channel, at)
         self.touch(leg.group)
         linkedid = channel.channelvars.get(LINKEDID) if channel.channelvars else None
-        if linkedid and linkedid != leg.linkedid:
-            leg.linkedid = linkedid
+        if linkedid and linkedid not in leg.linkedids:
+            leg.linkedids.append(linkedid)
             other = self._by_linkedid.setdefault(linkedid, self._legs.get(linkedid, leg))
             if other is not leg:
                 self.link(leg, other, at)
@@ -155,7 +155,7 @@ class Legs:
             key = (leg.name.peer, leg.name.sequence)
             if leg.name.half and self._halves.get(key) in (leg, leg.twin):
                 del self._halves[key]
-            for linkedid in (leg.id, leg.linkedid):
+            for linkedid in (leg.id, *leg.linkedids):
                 if self._by_linkedid.get(linkedid) is leg:
                     del self._by_linkedid[linkedid]
         for missing, links in tuple(self._waiting_links.items()):

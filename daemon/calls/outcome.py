@@ -15,8 +15,6 @@ from daemon.calls.leg import CONNECTING, Leg
 
 IsEndpoint = Callable[[str], bool]
 
-# Q.850: redirected to new destination (a phone's 302). The phone did not hang up.
-_REDIRECTED = 23
 _DISPOSITION = {
     "BUSY": "BUSY",
     "NOANSWER": "NO ANSWER",
@@ -145,26 +143,16 @@ def disposition(call: Call, legs: Iterable[Leg], *, talked: bool) -> str:
     return _DISPOSITION.get(longest.status, "NO ANSWER")
 
 
-def hung_up_by(group_legs: Iterable[Leg], *, answered: bool, endtime: int) -> Leg | None:
+def hung_up_by(group_legs: Iterable[Leg], *, answered: bool) -> Leg | None:
     """The side that hung up first; None where Asterisk ended it.
 
-    In an answered call only those count who were still there at its end: who
-    left earlier (a transferor, a phone that refused) did not end it.
+    In an answered call it is the first after the last two legs met in a bridge:
+    who left before (a transferor, a phone that refused) did not end it.
     """
-    candidates = [leg for leg in group_legs if leg.hung_up_at is not None and not leg.name.is_local]
-    if answered:
-        last = [leg for leg in candidates if leg.up_at is not None and leg.gone_at is not None]
-        candidates = [leg for leg in last if endtime - (leg.gone_at or 0) <= _TEARDOWN]
-    return min(candidates, key=lambda leg: (leg.hung_up_at or 0, natural(leg.id)), default=None)
-
-
-# The legs of one conversation are gone within so many milliseconds of one another.
-_TEARDOWN = 2000
-
-
-def counts_as_hangup(cause: int | None, soft: bool) -> bool:
-    """Is this ChannelHangupRequest somebody hanging up? Asterisk's own are `soft`."""
-    return not soft and cause != _REDIRECTED
+    legs = list(group_legs)
+    met = max((at for leg in legs for at in leg.partners.values()), default=0) if answered else 0
+    left = [leg for leg in legs if leg.may_hang_up and leg.hung_up_at is not None and leg.hung_up_at >= met]
+    return min(left, key=lambda leg: (leg.hung_up_at or 0, natural(leg.id)), default=None)
 
 
 def party(leg: Leg | None, is_endpoint: IsEndpoint) -> str | None:

@@ -186,7 +186,7 @@ class Rules:
             legs = [leg for leg in group.legs.values() if leg.root().call is call]
             end = merged_at or origin.created
         answered = call.answertime is not None
-        hung_up = hung_up_by(group.legs.values(), answered=answered, endtime=end) if into is None else None
+        hung_up = hung_up_by(group.legs.values(), answered=answered) if into is None else None
         talked = call.answered_by or self._talked(call, group)
         gone_by_then = origin.gone_at is not None and (into is None or origin.gone_at <= end + _AT_ONCE)
         return Ended(

@@ -22,7 +22,7 @@ from daemon.calls.call import Group
 from daemon.calls.leg import Digit, Leg
 from daemon.calls.legs import Legs
 from daemon.calls.model import Fact
-from daemon.calls.outcome import IsEndpoint, counts_as_hangup
+from daemon.calls.outcome import IsEndpoint
 
 # A counter that falls back while the clock went on so many ms: Asterisk was restarted.
 _RESTART = 2000
@@ -179,10 +179,9 @@ class Tracker:
             return
         self._notice_restart(leg)
         leg.born = channel.state
-        own = not leg.linkedid or leg.linkedid == leg.id
         if leg.born == "Down" and leg.parent is None and leg.originated_at is None and not leg.name.is_local:
             self._legs.strays.add(leg.id)
-        if leg.born != "Down" and own and not leg.name.is_local:
+        if leg.born != "Down" and leg.is_its_own and not leg.name.is_local:
             self._legs.begin(leg, at, held=channel.dialplan.exten.startswith("*"))
 
     def _state(self, event: Event, at: int) -> None:
@@ -200,11 +199,8 @@ class Tracker:
 
     def _hangup(self, event: Event, at: int) -> None:
         leg = self._legs.known(event.channel, at)
-        if (
-            leg is not None
-            and counts_as_hangup(event.cause, event.soft)
-            and (leg.hung_up_at is None or at < leg.hung_up_at)
-        ):
+        # A `soft` request is Asterisk's own.
+        if leg is not None and not event.soft and (leg.hung_up_at is None or at < leg.hung_up_at):
             leg.hung_up_at = at
 
     def _dial(self, event: Event, at: int) -> None:
@@ -219,6 +215,7 @@ class Tracker:
         if peer is None or caller is None or peer is caller:
             return
         caller.dialled(peer, event.dialstatus, at)
+        peer.redirected = peer.redirected or bool(event.forward)
         self._legs.join(caller, peer, at)
         forwarded = self._legs.known(event.forwarded, at)
         if forwarded is not None:
@@ -226,8 +223,7 @@ class Tracker:
 
     def _originated(self, leg: Leg, at: int) -> None:
         """A Dial without caller: Asterisk itself calls `leg` (ARI or AMI originate)."""
-        own = not leg.linkedid or leg.linkedid == leg.id
-        if leg.parent is None and own:
+        if leg.parent is None and leg.is_its_own:
             leg.originated_at = at if leg.originated_at is None else min(at, leg.originated_at)
             if leg.call is None:
                 self._legs.begin(leg, at, held=leg.name.is_local)
