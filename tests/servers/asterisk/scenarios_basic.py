@@ -82,11 +82,22 @@ def cancelled(bed: Bed) -> None:
 @scenario()
 def cancel_at_answer(bed: Bed) -> None:
     """1013010 calls 1013015 and gives up in the moment in which 1013015 answers."""
+    _answer_and_cancel(bed, between=0)
+
+
+@scenario()
+def cancel_after_answer(bed: Bed) -> None:
+    """1013010 calls 1013015 and gives up less than a millisecond after 1013015 answered."""
+    _answer_and_cancel(bed, between=0.0006)
+
+
+def _answer_and_cancel(bed: Bed, between: float) -> None:
     caller, called = bed.phones(10, 15)
     call = caller.dial("1013015")
     ringing = called.incoming()
     talk(2)
     ringing.answer()
+    talk(between)
     call.cancel()
     call.wait("ended")
     ringing.wait("ended")
