@@ -63,11 +63,27 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = (
         rf"\1{MASK}\2",
     ),
 )
-# One look that tells most text apart: none of the patterns can match without one of these.
-_HINT = re.compile(
-    r"(?i)pass|senha|secret|key|token|pwd|\bpw\\?[\"']?\s*[=:]|authorization|basic |bearer |://|enc:|gAAAA"
-    r"|\[\s*[0-9a-f]{8}\s*\]"
+# None of the patterns can match in text that has none of these, in lower case: substring searches
+# are some ten times faster than one look with a regular expression.
+_HINTS = (
+    *(
+        "pass",
+        "senha",
+        "secret",
+        "token",
+        "pwd",
+        "pw:",
+        "pw=",
+        "pw ",
+        'pw"',
+        "pw'",
+        "pw\\",
+        "key",
+        "authorization",
+    ),
+    *("basic ", "bearer ", "://", "enc:", "gaaaa"),
 )
+_TOKEN_HINT = re.compile(r"\[\s*[0-9A-Fa-f]{8}\s*\]")
 
 
 class Redactor:
@@ -90,9 +106,10 @@ class Redactor:
 
     def __call__(self, text: str) -> str:
         """`text` without its secrets."""
-        if self._known is not None:
+        if self._known is not None and any(form in text for form in self._forms):
             text = self._known.sub(MASK, text)
-        if _HINT.search(text):
+        lower = text.lower()
+        if any(hint in lower for hint in _HINTS) or ("[" in text and _TOKEN_HINT.search(text)):
             for pattern, replacement in _PATTERNS:
                 text = pattern.sub(replacement, text)
         return text
