@@ -214,16 +214,21 @@ def _parameters(address: RabbitAddress) -> pika.ConnectionParameters:
     )
 
 
+def _wrapped_by(error: BaseException) -> BaseException | None:
+    """What lies under it: pika wraps by attribute (its connection workflow) and by argument."""
+    several = getattr(error, "exceptions", None)
+    for below in (several[-1] if several else None, getattr(error, "exception", None), *error.args[:1]):
+        if isinstance(below, BaseException):
+            return below
+    return None
+
+
 def _translated(error: BaseException, address: RabbitAddress) -> TransientError:
     """pika's exceptions as ours, in words that say who must act."""
     if isinstance(error, TransientError):
         return error
     deepest = error
-    while True:
-        inner = getattr(deepest, "exceptions", None)
-        below = inner[-1] if inner else getattr(deepest, "exception", None)
-        if not isinstance(below, BaseException):
-            break
+    while (below := _wrapped_by(deepest)) is not None:
         deepest = below
     if isinstance(deepest, exceptions.ProbableAuthenticationError):
         return SinkRefused(f"user name or password refused (user {address.username})")
@@ -240,4 +245,6 @@ def _translated(error: BaseException, address: RabbitAddress) -> TransientError:
         return SinkLost(f"closed by the broker: {text}")
     if isinstance(deepest, exceptions.ConnectionBlockedTimeout):
         return SinkLost(f"the broker has taken nothing for {_BLOCKED:.0f} s")
-    return SinkLost(f"connection lost: {type(deepest).__name__}: {deepest}".rstrip(": "))
+    if isinstance(deepest, OSError) and deepest.strerror:
+        return SinkLost(f"no connection: {deepest.strerror}")
+    return SinkLost(f"connection lost: {deepest!r}")
