@@ -12,14 +12,13 @@ import getpass
 import json
 import os
 import readline
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from daemon.console.connection import Connection, NoAnswerError
-from daemon.console.session import PROMPT
+from daemon.console.session import PROMPT, split_words
 
 DEFAULT_ADDRESS = "127.0.0.1:1101"
 PASSWORD_VARIABLE = "ARIMONITOR_MANAGER__PASSWORD"  # noqa: S105 - its name, not its value
@@ -153,7 +152,7 @@ class _Shell:
     def _carry_out(self, line: str) -> bool:
         """One line; whether it was the last."""
         try:
-            words = shlex.split(line)
+            words = split_words(line)
             answer = self._ask(words)
             if _print(answer, False, sys.stdout, sys.stderr) and _is_stream(answer):
                 self._follow()

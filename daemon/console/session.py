@@ -224,7 +224,7 @@ class Session:
 
     def _on_text(self, text: str) -> Request | None:
         try:
-            words = _split(text)
+            words = split_words(text)
         except ValueError:
             self._refuse(CommandError("usage", "a quote is not closed"), as_json=False)
             words = ()
@@ -312,7 +312,7 @@ def dump(value: Mapping[str, object]) -> bytes:
     return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace") + b"\n"
 
 
-def _split(text: str) -> tuple[str, ...]:
+def split_words(text: str) -> tuple[str, ...]:
     """Words, with quotes round what holds blanks; a backslash is only a backslash. Raises ValueError."""
     lexer = shlex.shlex(text, posix=True)
     lexer.whitespace_split = True

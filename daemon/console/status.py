@@ -43,7 +43,7 @@ def status_text(now: Snapshot) -> str:
     running = len(now.services) - len(sick)
     if now.services:
         rows = [(s.name, s.state, f"{s.restarts} restarts", s.error or "") for s in sick]
-        parts.append("\n".join(filter(None, (f"{running} services run.", table(rows, indent="  ")))))
+        parts.append("\n".join(filter(None, (f"Services: {running} of {len(now.services)} running.", table(rows, indent="  ")))))
     problems = health(now)
     parts.append(
         "\n".join(f"WRONG: {problem.part} {problem.message}" for problem in problems) or "All is well."
