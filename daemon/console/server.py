@@ -27,7 +27,9 @@ from daemon.settings_base import is_loopback, split_address
 
 log = logging.getLogger("arimonitor.console")
 
-GREETING_DELAY = 0.25
+GREETING_DELAY = 0.4
+"""Seconds in which a program may send its first line, and is then never greeted."""
+
 PASSWORD_TIMEOUT = 30.0
 SEND_DEADLINE = 30.0
 LINGER = 1.0
@@ -135,8 +137,8 @@ class ConsoleServer:
             "sessions": len(self._connections),
             "accepted": self._accepted,
             "refused": self._refused,
-            "commands": self._commands,
-            "failures": self._failures,
+            "commands": self._commands + sum(one.dialogue.commands for one in self._connections),
+            "failures": self._failures + sum(one.dialogue.failures for one in self._connections),
         }
 
     def _accept(self, listener: socket.socket, stop: Event) -> None:
@@ -181,11 +183,11 @@ class ConsoleServer:
         except OSError as error:
             log.debug("the console session of %s ended: %s", connection.peer, error)
         finally:
-            self._commands += connection.dialogue.commands
-            self._failures += connection.dialogue.failures
             connection.close()
             with self._changed:
                 self._connections.discard(connection)
+                self._commands += connection.dialogue.commands
+                self._failures += connection.dialogue.failures
                 self._changed.notify_all()
 
     def _refuse(self, sock: socket.socket) -> None:

@@ -7,7 +7,7 @@ r"""One conversation on the manager port, without I/O: bytes in, requests out; a
 Who speaks first: nobody, for a moment. A client whose first byte is `{` is a
 program: it gets no greeting and no prompt, one line for each line. Everybody
 else gets the greeting and a prompt, when `greet` is called (the server does
-after a quarter of a second) or as soon as they type. After a text command
+after not quite half a second) or as soon as they type. After a text command
 comes the prompt again; after a JSON line only its answer and a newline.
 
 Lines of text end as the client's do: CR LF for telnet, LF for netcat and

@@ -39,15 +39,14 @@ def status_text(now: Snapshot) -> str:
     head.append(("Log", plain(now.log)))
     parts = [LAB_LINE] if now.lab else []
     parts += [table(head), _asterisk_text(now.asterisk), _brokers_text(now.brokers)]
-    sick = [service for service in now.services if service.state != "running"]
-    running = len(now.services) - len(sick)
     if now.services:
-        rows = [(s.name, s.state, f"{s.restarts} restarts", s.error or "") for s in sick]
-        parts.append("\n".join(filter(None, (f"Services: {running} of {len(now.services)} running.", table(rows, indent="  ")))))
-    problems = health(now)
-    parts.append(
-        "\n".join(f"WRONG: {problem.part} {problem.message}" for problem in problems) or "All is well."
-    )
+        sick = [service for service in now.services if service.state != "running"]
+        rows = [(one.name, one.state, f"{one.restarts} restarts", one.error or "") for one in sick]
+        total = len(now.services)
+        lines = [f"Services: {total - len(sick)} of {total} running.", table(rows, indent="  ")]
+        parts.append("\n".join(filter(None, lines)))
+    wrong = [f"WRONG: {problem.part} {problem.message}" for problem in health(now)]
+    parts.append("\n".join(wrong) or "All is well.")
     return "\n\n".join(parts)
 
 
