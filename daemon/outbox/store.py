@@ -21,8 +21,9 @@ from threading import Lock
 from typing import Any
 
 from daemon.errors import FatalError, TransientError
-from daemon.outbox.database import Batch, Damaged, Database, DiskTrouble, Row, row_of
+from daemon.outbox.database import Batch, Damaged, Database, DiskTrouble, Row
 from daemon.outbox.entry import Entry
+from daemon.outbox.groupcommit import Line, Ticket
 from daemon.outbox.lockfile import DirectoryLock, put_aside
 from daemon.outbox.message import Message
 from daemon.outbox.schema import FromTheFuture
@@ -39,18 +40,6 @@ OffloadCall = Callable[..., Any]
 
 class OutboxFull(TransientError):
     """The disk is full and the memory's share too: hold the messages back and try again."""
-
-
-class _Ticket:
-    __slots__ = ("error", "messages", "rows", "stored")
-
-    def __init__(self, messages: Sequence[Message]) -> None:
-        self.messages = messages
-        # Without their numbers, which are given in the order of the commits. Made here, so that
-        # a message which can't be written fails its own caller only.
-        self.rows = [row_of(0, message) for message in messages]
-        self.stored: int | None = None
-        self.error: Exception | None = None
 
 
 class Outbox:
@@ -73,9 +62,9 @@ class Outbox:
         self._directory = DirectoryLock(path.parent)
         self._spill = Spillover(memory_limit)
         self._degraded: DiskTrouble | None = None
-        self._commit = Lock()  # one transaction at a time; whoever waits for it is in the next
+        self._commit = Lock()  # one transaction at a time
         self._read = Lock()
-        self._waiting: list[_Ticket] = []
+        self._line = Line()
         self._confirmed: dict[int, None] = {}  # not written yet, in the order they came
         self._postponed: dict[int, tuple[float, str]] = {}
         self._subscribers: dict[str, Callable[[list[Entry]], None]] = {}
@@ -132,7 +121,8 @@ class Outbox:
     def close(self) -> None:
         """Write what is noted and close. What only the memory has is said in the log."""
         try:
-            self.flush()
+            if self._degraded is None or self.recover():
+                self.flush()
         except TransientError as error:
             log.warning("the last confirmations could not be written: %s", error)
         if len(self._spill):
@@ -151,14 +141,16 @@ class Outbox:
         """
         if not messages:
             return 0
-        ticket = _Ticket(messages)
-        self._waiting.append(ticket)
-        with self._commit:
-            while ticket.stored is None and ticket.error is None:
-                self._commit_once()
+        ticket = Ticket(messages)
+        self._line.pass_through(ticket, self._commit_for)
         if ticket.error is not None:
             raise ticket.error
         return ticket.stored or 0
+
+    def _commit_for(self, ticket: Ticket) -> None:
+        with self._commit:
+            if not ticket.done:  # a flush may have taken it along
+                self._commit_once()
 
     def confirm(self, broker: str, seqs: Sequence[int]) -> None:
         """These are published. Returns at once; `flush`, the keeper or the next `store` writes it."""
@@ -190,11 +182,7 @@ class Outbox:
 
     def _commit_once(self) -> None:
         """One transaction with all who wait. The caller holds `_commit`."""
-        tickets: list[_Ticket] = []
-        size = 0
-        while self._waiting and (not tickets or size + len(self._waiting[0].messages) <= _BATCH):
-            tickets.append(self._waiting.pop(0))
-            size += len(tickets[-1].messages)
+        tickets = self._line.take(_BATCH)
         batches = [self._numbered(ticket) for ticket in tickets]
         try:
             self._settle(tickets, batches)
@@ -203,8 +191,11 @@ class Outbox:
                 if ticket.stored is None:
                     ticket.error = error if isinstance(error, Exception) else TransientError("interrupted")
             raise
+        finally:
+            for ticket in tickets:
+                ticket.wake.set()
 
-    def _settle(self, tickets: Sequence[_Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
+    def _settle(self, tickets: Sequence[Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
         if self._degraded is not None:
             self._hold(tickets, batches)
             return
@@ -221,7 +212,7 @@ class Outbox:
             fresh += new
         self._announce(fresh)
 
-    def _numbered(self, ticket: _Ticket) -> list[tuple[Row, Message]]:
+    def _numbered(self, ticket: Ticket) -> list[tuple[Row, Message]]:
         first = self._seq + 1
         self._seq += len(ticket.rows)
         return [
@@ -280,7 +271,7 @@ class Outbox:
             self.path,
         )
 
-    def _hold(self, tickets: Sequence[_Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
+    def _hold(self, tickets: Sequence[Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
         keys = [row[1] for batch in batches for row, _ in batch]
         try:
             known: set[bytes] = self._reading(self._database.known, keys)
@@ -337,14 +328,23 @@ class Outbox:
         self._subscribers.pop(broker, None)
 
     def pending(self, broker: str, after: int = 0, limit: int = 500) -> list[Entry]:
-        """Messages of a broker that are not confirmed, oldest first, with seq > `after`."""
-        # First what the memory holds: what moves to the disk meanwhile is then in both.
-        held = self._spill.entries(broker) if self._degraded is not None else []
-        page: list[Entry] = self._reading(self._database.page, broker, after, limit)
-        last = max(after, page[-1].seq) if page else after
-        if len(page) < limit:
-            page += [entry for entry in held if entry.seq > last][: limit - len(page)]
-        return [entry for entry in page if entry.seq not in self._confirmed]
+        """Messages of a broker that are not confirmed, oldest first, with seq > `after`.
+
+        Fewer than `limit` means that these are all.
+        """
+        found: list[Entry] = []
+        while len(found) < limit:
+            # First what the memory holds: what moves to the disk meanwhile is then in both.
+            held = self._spill.entries(broker) if self._degraded is not None else []
+            page: list[Entry] = self._reading(self._database.page, broker, after, limit)
+            whole = len(page) < limit
+            after = page[-1].seq if page else after
+            if whole:
+                page += [entry for entry in held if entry.seq > after]
+            found += [entry for entry in page if entry.seq not in self._confirmed]
+            if whole:
+                break
+        return found[:limit]
 
     def load(self, seqs: Sequence[int]) -> list[Entry]:
         """Those of these messages that are still pending, oldest first."""

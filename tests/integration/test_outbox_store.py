@@ -19,6 +19,7 @@ from daemon.errors import FatalError
 from daemon.outbox.entry import Entry
 from daemon.outbox.keeper import Keeper
 from daemon.outbox.store import Outbox
+from daemon.runtime.native import patched
 from tests.integration.outbox_parts import Clock, offload, wait_for
 from tests.unit.outbox.make import message
 
@@ -67,6 +68,16 @@ def test_pages_and_brokers(tmp_path: Path) -> None:
         assert orders(box.load(wanted)) == ["4", "10"]
 
 
+def test_a_short_page_is_the_last_also_with_confirms_that_are_not_written(tmp_path: Path) -> None:
+    with outbox(tmp_path) as box:
+        box.store([message(str(i), order=str(i)) for i in range(50)])
+        first = box.pending("", 0, 10)
+        box.confirm("", [entry.seq for entry in first[:9]])
+        assert orders(box.pending("", 0, 10)) == [str(i) for i in range(9, 19)]
+        assert len(box.pending("", 0, 41)) == 41
+        assert len(box.pending("", 0, 42)) == 41
+
+
 def test_what_was_refused_waits_over_a_restart(tmp_path: Path) -> None:
     with outbox(tmp_path) as box:
         box.store([message("a"), message("b", "voip3/2")])
@@ -94,7 +105,8 @@ def test_many_callers_share_few_transactions(tmp_path: Path) -> None:
         for thread in threads:
             thread.join(30)
         assert sum(total) == 200
-        assert box.commits < 200
+        if patched():  # without gevent the native call is made by the caller and none waits long
+            assert box.commits < 40, "40 callers at once, 5 messages each"
         seen: dict[str, list[str]] = {}
         for entry in box.pending("", 0, 1000):
             seen.setdefault(entry.message.order, []).append(entry.message.id)
@@ -216,7 +228,10 @@ def test_two_processes_cant_share_a_data_directory(tmp_path: Path) -> None:
     try:
         assert child.stdout is not None
         assert child.stdout.readline() == b"held\n"
-        with pytest.raises(FatalError, match=f"another arimonitor \\(process {child.pid}\\)"), outbox(tmp_path):
+        with (
+            pytest.raises(FatalError, match=f"another arimonitor \\(process {child.pid}\\)"),
+            outbox(tmp_path),
+        ):
             pass
     finally:
         child.kill()
@@ -275,3 +290,30 @@ def test_the_keeper_writes_confirmations_and_prunes(tmp_path: Path) -> None:
             stop.set()
             thread.join(10)
         assert keeper.status()["waiting"] == 1
+
+
+def test_callers_and_flushes_at_once_never_wait_for_ever(tmp_path: Path) -> None:
+    with outbox(tmp_path) as box:
+        stop = Event()
+
+        def flush() -> None:
+            while not stop.is_set():
+                for entry in box.pending("", 0, 20):
+                    box.confirm("", [entry.seq])
+                box.flush()
+
+        flushers = [Thread(target=flush) for _ in range(2)]
+        callers = [
+            Thread(target=lambda n=n: [box.store([message(f"{n}/{step}")]) for step in range(30)])
+            for n in range(20)
+        ]
+        for thread in (*flushers, *callers):
+            thread.start()
+        for thread in callers:
+            thread.join(30)
+            assert not thread.is_alive(), "a caller waits for ever"
+        stop.set()
+        for thread in flushers:
+            thread.join(10)
+        assert box.store([message("after")]) == 1
+        assert box.stored_total == 601

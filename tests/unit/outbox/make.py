@@ -18,7 +18,11 @@ def message(name: str, order: str = "voip3/1", broker: str = "", kind: str = "re
         routing_key=f"call.{kind}.101.voip3",
         headers={"server": "voip3", "client": "101", "node": "AUDIO2"},
         timestamp=1_761_562_800,
-        body=b'{"operation": {"type": "' + kind.encode() + b'"}, "data": {"call": "' + order.encode() + b'"}}',
+        body=b'{"operation": {"type": "'
+        + kind.encode()
+        + b'"}, "data": {"call": "'
+        + order.encode()
+        + b'"}}',
     )
 
 
