@@ -1,0 +1,58 @@
+# The targets are what CI runs; `make help` lists them.
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+TEST_READY := $(VENV)/.test-ready
+# gevent must patch the standard library before pytest is loaded; tests of pure code run without it.
+PATCHED := $(BIN)/python -m gevent.monkey --module pytest
+export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
+
+.PHONY: help run test test-full test-deps lint types layers unit integration system bench clean
+
+help:  ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+run: $(READY)  ## set up a private virtual environment and start the lab: recorded calls, everything to try
+	$(BIN)/arimonitor lab $(ARGS)
+
+$(READY): setup.py requirements.txt etc/install/virtualenv
+	etc/install/virtualenv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e .
+	touch $@
+
+$(TEST_READY): $(READY)
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e .[test]
+	touch $@
+
+test: $(TEST_READY) test-deps lint layers types unit integration system  ## set up and run every test (10 to 15 minutes)
+
+test-full: export ARIMONITOR_NO_SKIPS = 1
+test-full: test  ## the same, but a skipped test is a failed one
+
+test-deps: $(TEST_READY)  ## the servers that the tests run against: Debian packages, Asterisk in a chroot
+	etc/install/test-servers $(BIN)/python
+
+lint: $(TEST_READY)  ## format and style
+	$(BIN)/ruff format --check -q .
+	$(BIN)/ruff check -q .
+
+layers: $(TEST_READY)  ## who may import whom
+	$(BIN)/lint-imports --no-cache
+
+types: $(TEST_READY)  ## mypy, strict
+	$(BIN)/mypy
+
+unit: $(TEST_READY)  ## pure code: no gevent, no socket
+	$(BIN)/python -m pytest -q tests/unit
+
+integration: $(TEST_READY)  ## one adapter against one real server
+	$(PATCHED) -q tests/integration
+
+system: $(TEST_READY)  ## real daemons, real servers, faults
+	$(PATCHED) -q tests/system
+
+bench: $(TEST_READY)  ## figures, as ratios against a yardstick in the same run
+	$(BIN)/python -m tests.bench
+
+clean:  ## everything that can be made again
+	rm -rf $(VENV) .cache build dist *.egg-info

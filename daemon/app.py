@@ -1,0 +1,318 @@
+"""The composition root: a Daemon from Settings, in the order in which an event flows through it. Root.
+
+    Asterisk --> listener --> monitor (tracker) --> outbox --> publisher --> RabbitMQ or file
+                                   \\-> console, snapshot
+
+Stop is the mirror of start: the supervisor ends the services in reverse, so
+that what came in is stored before the way out closes.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Event
+from zoneinfo import ZoneInfo
+
+from daemon import __version__, brokers, picture
+from daemon.console.live import Feed
+from daemon.console.registry import Registry
+from daemon.console.server import ConsoleServer
+from daemon.console.status import banner
+from daemon.console.terminal import Terminal
+from daemon.console.views import Reloaded
+from daemon.desk import Wires, commands
+from daemon.errors import ConfigurationError, FatalError
+from daemon.following import Follower
+from daemon.logs import LogSystem
+from daemon.outbox.keeper import Keeper
+from daemon.outbox.message import Message
+from daemon.outbox.publisher import Publisher
+from daemon.outbox.store import Outbox
+from daemon.performance import Performance
+from daemon.runtime.hubwatch import HubWatch
+from daemon.runtime.offload import Offload
+from daemon.runtime.service import Service
+from daemon.runtime.signals import Signals, dump_greenlets
+from daemon.runtime.supervisor import Supervisor
+from daemon.runtime.systemd import Notifier, Watchdog
+from daemon.settings import AsteriskSettings, Settings
+from daemon.settings_keys import changes, live_part, restart_needed, secrets
+from daemon.snapshot import Snapshot
+from daemon.watching import Watched, options, watch
+from ha.lockfile import EpochError, LeaseHeldError, LockfileLease
+
+log = logging.getLogger("arimonitor")
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """What a run has beyond its settings.
+
+    `reread` reads the configuration again; `terminal` gives the console on the
+    process's own terminal; `services` are the lab's, started first.
+    """
+
+    reread: Callable[[], Settings]
+    terminal: bool = False
+    lab: bool = False
+    services: Sequence[Service] = ()
+
+
+class Daemon:
+    """Everything that runs. Built by `__init__`, run by `run`; nothing is global."""
+
+    def __init__(
+        self, settings: Settings, logs: LogSystem, environ: Mapping[str, str], extras: Extras
+    ) -> None:
+        _refuse_what_is_not_here(settings)
+        self.settings = settings
+        self.logs = logs
+        self._extras = extras
+        self._started = time.monotonic()
+        self._notifier = Notifier.from_environ(os.environ)
+        self._lease = LockfileLease(settings.node.data_dir)
+        self._epoch = _elected(self._lease, settings)
+        self._offload = Offload(2)
+        self._outbox = Outbox(settings.node.data_dir / "outbox.sqlite", self._offload.call)
+        self._hub = HubWatch(emergency=logs.emergency)
+        self._supervisor = Supervisor()
+        self._keeper = Keeper(self._outbox)
+        self._feed = Feed()
+        self._watched: dict[str, Watched] = {}
+        self._publishers: dict[str, Publisher] = {}
+        self._sources = picture.Sources(
+            settings=lambda: self.settings,
+            watched=lambda: tuple(self._watched.values()),
+            publishers=lambda: tuple(self._publishers.values()),
+            supervisor=self._supervisor,
+            hub=self._hub,
+            outbox=self._keeper.status,
+            log_path=lambda: str(logs.path) if logs.path else None,
+            epoch=self._epoch,
+            lab=extras.lab,
+            started=self._started,
+        )
+        registry = Registry(
+            commands(
+                Wires(
+                    settings=lambda: self.settings,
+                    apply=self.apply,
+                    reload=self.reload,
+                    snapshot=self.snapshot,
+                    counters=self.counters,
+                    watched=self._sources.watched,
+                    log_lines=logs.tail,
+                    feed=self._feed,
+                    timezone=ZoneInfo(settings.node.timezone),
+                )
+            )
+        )
+        manager = settings.manager
+        self.console = ConsoleServer(
+            manager.listen,
+            registry,
+            banner=self._banner,
+            password=manager.password.get_secret_value() if manager.password is not None else None,
+            max_connections=manager.max_connections,
+        )
+        self._registry = registry
+        self._watchdog = Watchdog.from_environ(self._notifier, self._makes_progress, environ)
+
+    # -- a run -------------------------------------------------------------
+    def run(self, signals: Signals) -> None:
+        """Run until `signals.stop` is set. Raises FatalError when the process must end."""
+        try:
+            self._outbox.open()
+            self.console.open()
+            self._add_services()
+            self._supervisor.start()
+            self._supervisor.spawn("greenlet dump", dump_greenlets, signals.dump)
+            self._supervisor.spawn("reload on SIGHUP", self._reload_on, signals.reload)
+            log.info(
+                "arimonitor %s runs as %s, process %d, epoch %d%s",
+                __version__,
+                self.settings.node.name,
+                os.getpid(),
+                self._epoch,
+                ", LAB: nothing here is real" if self._extras.lab else "",
+            )
+            self._notifier.ready(f"watching {len(self._watched)} Asterisk")
+            self._supervisor.run_until(signals.stop)
+        finally:
+            self._notifier.stopping("storing what came in")
+            self._supervisor.stop()
+            self._outbox.close()
+            self._offload.close()
+            self._lease.release()
+        log.info("arimonitor ended")
+
+    def _add_services(self) -> None:
+        settings, add = self.settings, self._supervisor.add
+        add(self._hub)
+        add(self._watchdog)
+        for service in self._extras.services:
+            add(service)
+        if not settings.node.shadow:
+            add(self._keeper)
+        for asterisk in settings.asterisk:
+            watched = watch(settings, asterisk, self._store)
+            self._watched[asterisk.name] = watched
+        if not settings.node.shadow and settings.node.mode != "slave":
+            self._add_publisher(
+                brokers.DEFAULT, brokers.default_publisher(settings, self._outbox, self._offload.call)
+            )
+            self._add_server_publishers()
+        for watched in self._watched.values():
+            add(watched.monitor)
+            add(watched.listener)
+            add(Follower(watched.monitor, self._feed))
+        add(Performance(self.counters))
+        add(self.console)
+        if self._extras.terminal and self.logs.terminal is not None:
+            add(Terminal(self._registry, sys.stdin, self.logs.terminal, banner=self._banner))
+
+    def _store(self, messages: Sequence[Message]) -> None:
+        if not self.settings.node.shadow:
+            self._outbox.store(messages)
+
+    def _add_publisher(self, broker: str, publisher: Publisher) -> None:
+        self._publishers[broker] = publisher
+        self._supervisor.add(publisher)
+
+    def _add_server_publishers(self) -> list[str]:
+        """A publisher for each message server that has none yet; their names."""
+        tables = [(name, each.holder.current) for name, each in self._watched.items()]
+        added = []
+        for name, server in brokers.message_servers(tables).items():
+            if name not in self._publishers:
+                self._add_publisher(name, brokers.server_publisher(self.settings, server, self._outbox))
+                self.logs.add_secrets((server.password,))
+                added.append(name)
+        return added
+
+    # -- what the console asks for -----------------------------------------
+    def snapshot(self) -> Snapshot:
+        """The picture of this moment."""
+        return picture.snapshot(self._sources)
+
+    def counters(self) -> Mapping[str, int | float]:
+        """Numbers by dotted name."""
+        return picture.counters(self._sources)
+
+    def apply(self, new: Settings) -> list[str]:
+        """Put in force what may change while running; the names of the keys that changed."""
+        old, new = self.settings, live_part(self.settings, new)
+        changed = changes(old, new)
+        self.settings = new
+        self.logs.add_secrets(secrets(new))
+        self.logs.set_level(new.log.level)
+        self.logs.set_debug("verbose" if new.log.debug_verbose else "on" if new.log.debug else "off")
+        by_name: dict[str, AsteriskSettings] = {each.name: each for each in new.asterisk}
+        for name, watched in self._watched.items():
+            if by_name[name] != watched.settings:
+                watched.settings = by_name[name]
+                watched.reconciliation.configure(by_name[name])
+                watched.listener.reconfigure(options(new, by_name[name]))
+        for name in changed:
+            log.info("the setting %s was changed", name)
+        return changed
+
+    def reload(self, what: str | None) -> list[Reloaded]:
+        """Read the definition files or the configuration again, or (None) both."""
+        done: list[Reloaded] = []
+        if what in (None, "config"):
+            done.append(self._reload_configuration())
+        for which in ("clients", "endpoints", "mqservers"):
+            if what in (None, which):
+                done += self._reload_definitions(which)
+        return done
+
+    def _reload_configuration(self) -> Reloaded:
+        try:
+            new = self._extras.reread()
+        except ConfigurationError as error:
+            for problem in error.problems:
+                log.error("the configuration is not read again: %s", problem)
+            return Reloaded("config", "", False, "the old configuration stays in force", error.problems)
+        later = restart_needed(changes(self.settings, new))
+        changed = self.apply(new)
+        problems = tuple(f"{name} changes at the next start only" for name in later)
+        return Reloaded("config", "", True, f"{len(changed)} keys changed", problems)
+
+    def _reload_definitions(self, which: str) -> list[Reloaded]:
+        done = []
+        for name, watched in self._watched.items():
+            result = watched.holder.reload(which)
+            problems = tuple(str(line) for line in result.bad_lines)
+            done.append(Reloaded(which, name, result.ok, result.sentence, problems))
+        if which == "mqservers" and not self.settings.node.shadow and self.settings.node.mode != "slave":
+            for added in self._add_server_publishers():
+                log.info("message server %s is new: messages for it are published from now on", added)
+        return done
+
+    # -- small loops of the root -------------------------------------------
+    def _reload_on(self, wanted: Event) -> None:
+        while True:
+            wanted.wait()
+            wanted.clear()
+            self._notifier.reloading()
+            for done in self.reload(None):
+                log.log(
+                    logging.INFO if done.ok else logging.ERROR,
+                    "reload of %s %s: %s",
+                    done.what,
+                    done.where,
+                    done.detail,
+                )
+            self._notifier.ready()
+
+    def _makes_progress(self) -> bool:
+        """For the watchdog: no service is given up on. That this runs at all shows that the hub does."""
+        return all(state.value != "fatal" for state in self._supervisor.state_by_name().values())
+
+    def _banner(self) -> str:
+        return banner(self.snapshot())
+
+
+def _refuse_what_is_not_here(settings: Settings) -> None:
+    """A setting that this version can't honour is refused, not ignored."""
+    problems = []
+    if settings.ha.backend != "file":
+        problems.append("ha.backend = 'zookeeper': this version runs one node; use 'file'")
+    for asterisk in settings.asterisk:
+        if asterisk.websocket != "client":
+            problems.append(
+                f"asterisk.{asterisk.name}.websocket = 'server': not in this version; use 'client'"
+            )
+        if asterisk.host != "local":
+            problems.append(f"asterisk.{asterisk.name}.host: not in this version; use 'local'")
+    if problems:
+        raise ConfigurationError(tuple(problems))
+
+
+def _elected(lease: LockfileLease, settings: Settings) -> int:
+    try:
+        return lease.acquire()
+    except LeaseHeldError as error:
+        raise FatalError(
+            f"another arimonitor uses the data directory {settings.node.data_dir}: "
+            "stop it, or give this one a node.data_dir of its own"
+        ) from error
+    except EpochError as error:
+        raise FatalError(str(error)) from error
+
+
+def data_folder(settings: Settings) -> Path:
+    """Make the data directory. Raises FatalError where that can't be."""
+    folder = settings.node.data_dir
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise FatalError(f"the data directory {folder} can't be made: {error.strerror}") from error
+    return folder

@@ -1,0 +1,97 @@
+"""The console's commands, wired to the daemon. Root.
+
+Each group takes just what it uses; here is the only place that knows both.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from zoneinfo import ZoneInfo
+
+import gevent
+
+from daemon import __version__, picture
+from daemon.console.commands.calls import calls_commands
+from daemon.console.commands.endpoints import endpoints_commands
+from daemon.console.commands.settings import settings_commands
+from daemon.console.commands.system import system_commands
+from daemon.console.live import Feed
+from daemon.console.registry import Command
+from daemon.console.views import EndpointState, Reloaded
+from daemon.directory.model import Directory
+from daemon.settings import Settings
+from daemon.settings_keys import get, keys, with_value
+from daemon.snapshot import Snapshot
+from daemon.watching import Watched
+
+
+@dataclass(frozen=True, slots=True)
+class Wires:
+    """What the commands are given of the daemon, and nothing else."""
+
+    settings: Callable[[], Settings]
+    apply: Callable[[Settings], object]
+    reload: Callable[[str | None], Sequence[Reloaded]]
+    snapshot: Callable[[], Snapshot]
+    counters: Callable[[], Mapping[str, int | float]]
+    watched: Callable[[], Sequence[Watched]]
+    log_lines: Callable[[int], Sequence[str]]
+    feed: Feed
+    timezone: ZoneInfo
+
+
+def commands(daemon: Wires) -> tuple[Command, ...]:
+    """Every command of this version."""
+
+    def apply(new: Settings) -> None:
+        daemon.apply(new)
+
+    knobs = settings_commands(
+        settings=daemon.settings,
+        get=get,
+        with_value=with_value,
+        apply=apply,
+        counters=daemon.counters,
+        names=lambda: [key.name for key in keys(daemon.settings())],
+    )
+    system = system_commands(
+        snapshot=daemon.snapshot,
+        counters=daemon.counters,
+        versions=_versions(),
+        reload=daemon.reload,
+        log_lines=daemon.log_lines,
+        knobs=knobs,
+    )
+    calls = calls_commands(
+        calls=lambda: picture.call_rows(daemon.watched()),
+        event_counts=lambda: picture.event_counts(daemon.watched()),
+        feed=daemon.feed,
+        timezone=daemon.timezone,
+        now=time.time,
+    )
+    endpoints = endpoints_commands(
+        directories=lambda: _directories(daemon),
+        states=_not_known_yet,
+        timezone=daemon.timezone,
+    )
+    return (*system, *calls, *endpoints)
+
+
+def _directories(daemon: Wires) -> Mapping[str, Directory]:
+    return {each.settings.name: each.holder.current for each in daemon.watched()}
+
+
+def _not_known_yet(_server: str, _endpoint: str) -> EndpointState | None:
+    """This version does not look at registrations: `list` says unknown."""
+    return None
+
+
+def _versions() -> Mapping[str, str]:
+    return {
+        "arimonitor": __version__,
+        "python": ".".join(map(str, sys.version_info[:3])),
+        "gevent": gevent.__version__,
+    }

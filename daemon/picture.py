@@ -1,0 +1,193 @@
+"""The snapshot and the counters, filled from what the services say of themselves. Root."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from daemon import __version__
+from daemon.console.views import CallRow
+from daemon.directory.loader import FILES
+from daemon.outbox.publisher import Publisher
+from daemon.runtime.hubwatch import HubWatch
+from daemon.runtime.supervisor import Supervisor
+from daemon.settings import Settings
+from daemon.snapshot import (
+    AsteriskStatus,
+    BrokerStatus,
+    HaStatus,
+    HubStatus,
+    Problem,
+    ServiceStatus,
+    Snapshot,
+)
+from daemon.watching import Watched
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Where the picture comes from. `started` is on the monotonic clock (s)."""
+
+    settings: Callable[[], Settings]
+    watched: Callable[[], Sequence[Watched]]
+    publishers: Callable[[], Sequence[Publisher]]
+    supervisor: Supervisor
+    hub: HubWatch
+    outbox: Callable[[], Mapping[str, Any]]
+    log_path: Callable[[], str | None]
+    epoch: int
+    lab: bool
+    started: float
+
+
+def snapshot(sources: Sources) -> Snapshot:
+    """The whole daemon at this moment."""
+    settings = sources.settings()
+    hub = sources.hub.status()
+    return Snapshot(
+        node=settings.node.name,
+        role="slave" if settings.node.mode == "slave" else "master",
+        epoch=sources.epoch,
+        version=__version__,
+        uptime_s=round(time.monotonic() - sources.started, 1),
+        asterisk=tuple(_asterisk(each) for each in sources.watched()),
+        brokers=tuple(_broker(each, settings) for each in sources.publishers()),
+        ha=HaStatus(
+            backend=settings.ha.backend,
+            connected=True,
+            master=None if settings.node.mode == "slave" else settings.node.name,
+        ),
+        lab=sources.lab,
+        shadow=settings.node.shadow,
+        services=tuple(_services(sources.supervisor)),
+        hub=HubStatus(float(hub["p50_ms"]), float(hub["p99_ms"]), float(hub["max_ms"])),  # type: ignore[arg-type]
+        log=sources.log_path(),
+        notices=tuple(_notices(sources)),
+    )
+
+
+def counters(sources: Sources) -> dict[str, int | float]:
+    """Numbers by dotted name, for `stats` and `get`; "events" and "active_calls" are over all Asterisks."""
+    numbers: dict[str, int | float] = {"events": 0, "active_calls": 0, "uptime_s": 0}
+    for each in sources.watched():
+        name = each.settings.name
+        status = {**each.monitor.status(), "gaps": each.reconciliation.gaps}
+        numbers["events"] += _number(status["events"])
+        numbers["active_calls"] += _number(status["active_calls"])
+        for key in (
+            "events active_calls malformed reconnects queue_events overflowed tracker_errors unstored gaps"
+        ).split():
+            numbers[f"asterisk.{name}.{key}"] = _number(status[key])
+    for publisher in sources.publishers():
+        said = publisher.status()
+        for key in (
+            "outbox",
+            "oldest_s",
+            "published",
+            "returned",
+            "nacked",
+            "sent_again",
+            "in_flight",
+            "parked",
+        ):
+            numbers[f"broker.{said['name']}.{key}"] = _number(said[key])
+    for key, value in sources.outbox().items():
+        if isinstance(value, int | float):
+            numbers[f"outbox.{key}"] = value
+    for key, value in sources.hub.status().items():
+        numbers[f"hub.{key}"] = _number(value)
+    numbers["uptime_s"] = round(time.monotonic() - sources.started, 1)
+    return numbers
+
+
+def event_counts(watched: Iterable[Watched]) -> dict[str, Mapping[str, int]]:
+    """Events received by Asterisk and type."""
+    found: dict[str, Mapping[str, int]] = {}
+    for each in watched:
+        by_type = each.monitor.status()["events_by_type"]
+        found[each.settings.name] = by_type if isinstance(by_type, Mapping) else {}
+    return found
+
+
+def call_rows(watched: Iterable[Watched]) -> list[CallRow]:
+    """The running calls, oldest first."""
+    rows = []
+    for each in watched:
+        directory = each.holder.current
+        for view in each.tracker.calls():
+            client = directory.client_of(view.origin) or directory.client_of(view.destiny)
+            rows.append(
+                CallRow(
+                    server=each.settings.name,
+                    call=view.call,
+                    origin=view.origin,
+                    destiny=view.destiny,
+                    client=client,
+                    status=view.status,
+                    since=view.since,
+                    legs=len(view.legs),
+                )
+            )
+    return sorted(rows, key=lambda row: (row.since, row.call))
+
+
+def _asterisk(watched: Watched) -> AsteriskStatus:
+    monitor, listener = watched.monitor.status(), watched.listener.status()
+    last = _number(monitor["last_event"])
+    connected = bool(listener["connected"])
+    return AsteriskStatus(
+        name=watched.settings.name,
+        connected=connected,
+        events=int(_number(monitor["events"])),
+        active_calls=int(_number(monitor["active_calls"])),
+        url=str(listener["url"]),
+        last_event_s=round(time.time() - last, 1) if last else None,
+        backlog=int(_number(monitor["queue_events"])),
+        gaps=watched.reconciliation.gaps,
+        error=None if connected else str(listener["state"]),
+    )
+
+
+def _broker(publisher: Publisher, settings: Settings) -> BrokerStatus:
+    said = publisher.status()
+    default_file = said["name"] == "file" and settings.mq.backend == "file"
+    trouble = said["blocked"] or (said["last_error"] if not said["connected"] or said["parked"] else "")
+    return BrokerStatus(
+        name=str(said["name"]),
+        connected=bool(said["connected"]),
+        outbox=int(_number(said["outbox"])),
+        oldest_s=_number(said["oldest_s"]),
+        backend="file" if default_file else "rabbitmq",
+        confirmed=int(_number(said["published"])),
+        stuck=int(_number(said["parked"])),
+        error=str(trouble) if trouble else None,
+    )
+
+
+def _services(supervisor: Supervisor) -> Iterable[ServiceStatus]:
+    for status in supervisor.status():
+        error = status["last_error"]
+        yield ServiceStatus(
+            name=str(status["name"]),
+            state=str(status["state"]),
+            restarts=int(_number(status["deaths"])),
+            error=str(error) if error else None,
+        )
+
+
+def _notices(sources: Sources) -> Iterable[Problem]:
+    for each in sources.watched():
+        if len(each.holder.loaded.missing) == len(FILES):
+            what = f"no definition files in {each.settings.definitions}: clients and GUIDs are not known"
+            yield Problem(f"definitions {each.settings.name}", what)
+    degraded = sources.outbox().get("degraded")
+    if degraded:
+        yield Problem("outbox", str(degraded))
+
+
+def _number(value: object) -> float | int:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return 0
+    return value
