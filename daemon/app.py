@@ -42,7 +42,7 @@ from daemon.runtime.signals import Signals, dump_greenlets
 from daemon.runtime.supervisor import Supervisor
 from daemon.runtime.systemd import Notifier, Watchdog
 from daemon.settings import AsteriskSettings, Settings
-from daemon.settings_keys import changes, live_part, restart_needed, secrets
+from daemon.settings.keys import changes, live_part, restart_needed, secrets
 from daemon.snapshot import Snapshot
 from daemon.watching import Watched, options, watch
 from ha.lockfile import EpochError, LeaseHeldError, LockfileLease

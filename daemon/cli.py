@@ -18,11 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from daemon import __version__, logs, settingsfile
+from daemon import __version__, logs
 from daemon.console import client
 from daemon.errors import ArimonitorError, ConfigurationError, FatalError
 from daemon.settings import Settings
-from daemon.settings_keys import secrets
+from daemon.settings import file as settingsfile
+from daemon.settings.keys import secrets
 
 log = logging.getLogger("arimonitor")
 

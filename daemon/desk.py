@@ -23,7 +23,7 @@ from daemon.console.registry import Command
 from daemon.console.views import EndpointState, Reloaded
 from daemon.directory.model import Directory
 from daemon.settings import Settings
-from daemon.settings_keys import get, keys, with_value
+from daemon.settings.keys import get, keys, with_value
 from daemon.snapshot import Snapshot
 from daemon.watching import Watched
 

@@ -38,8 +38,8 @@ class Disconnected(TransientError):
 class Wire:
     """Reads and writes until `deadline` (time.monotonic), then TimeoutError.
 
-    `data[at:]` is what was received and not used yet. `allowance` bounds how
-    many more bytes may come (None: any number). `heard_at` is when bytes came
+    `data[at:]` is what was received and not used yet. `allowance` is how many
+    more bytes are taken (None: any number). `heard_at` is when bytes came
     last (time.monotonic).
     """
 
@@ -83,7 +83,7 @@ class Wire:
 
     def fill(self) -> None:
         """Receive once, up to READ_SIZE, behind what is in `data`. Raises TimeoutError, Disconnected."""
-        chunk = self._receive(READ_SIZE)
+        chunk = self._receive(READ_SIZE if self.allowance is None else min(READ_SIZE, self.allowance))
         self.data = self.data[self.at :] + chunk if self.at < len(self.data) else chunk
         self.at = 0
 
@@ -130,6 +130,8 @@ class Wire:
         return remaining
 
     def _receive(self, size: int) -> bytes:
+        if size <= 0:
+            raise ConnectError("the answer is too long to be one of Asterisk's HTTP server")
         self._sock.settimeout(self._remaining())
         try:
             chunk = self._sock.recv(size)
@@ -141,8 +143,6 @@ class Wire:
             raise Disconnected("the connection was closed without a close frame")
         if self.allowance is not None:
             self.allowance -= len(chunk)
-            if self.allowance < 0:
-                raise ConnectError("the answer is too long to be one of Asterisk's HTTP server")
         self.heard_at = time.monotonic()
         return chunk
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from types import TracebackType
 
 from daemon.console.session import dump
-from daemon.settings_base import split_address
+from daemon.settings.base import split_address
 
 CONNECT_TIMEOUT = 5.0
 ANSWER_TIMEOUT = 120.0

@@ -76,7 +76,7 @@ def masked(text: str) -> str:
 def shown(value: object) -> object:
     """A configuration value as plain data, passwords in URLs masked.
 
-    Other secrets are masked by who hands the value out (settings_keys.get).
+    Other secrets are masked by who hands the value out (settings.keys.get).
     """
     if value is None or isinstance(value, bool | int | float):
         return value

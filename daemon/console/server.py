@@ -23,7 +23,7 @@ from daemon.console.outlet import Outlet
 from daemon.console.registry import Registry
 from daemon.console.session import Session
 from daemon.errors import FatalError
-from daemon.settings_base import is_loopback, split_address
+from daemon.settings.base import is_loopback, split_address
 
 log = logging.getLogger("arimonitor.console")
 

@@ -166,7 +166,7 @@ class Outbox:
     def flush(self) -> None:
         """Write what `confirm` and `postpone` noted. Raises OutboxFull if the disk is full."""
         with self._commit:
-            if self._noted:
+            if self._confirmed or self._postponed:
                 self._commit_once()
         if self._degraded is not None:
             raise OutboxFull(f"the outbox's disk is full: {self._degraded}")
@@ -175,10 +175,6 @@ class Outbox:
     def noted(self) -> int:
         """Confirmations that are not written yet."""
         return len(self._confirmed)
-
-    @property
-    def _noted(self) -> bool:
-        return bool(self._confirmed or self._postponed)
 
     def _commit_once(self) -> None:
         """One transaction with all who wait. The caller holds `_commit`."""
@@ -369,16 +365,15 @@ class Outbox:
 
     def oldest(self, broker: str) -> float:
         """Age in seconds of the oldest message that waits, as of the last `refresh`; 0 where none does."""
-        if not self._count.get(broker):
-            return 0.0
-        return max(0.0, self._now() - self._oldest.get(broker, self._now()))
+        now = self._now()
+        return max(0.0, now - self._oldest.get(broker, now)) if self._count.get(broker) else 0.0
 
     # -- upkeep, called by the keeper -------------------------------------------------------
 
     def refresh(self) -> None:
         """Look up the ages that `oldest` tells."""
-        brokers = [broker for broker, count in self._count.items() if count]
-        if brokers and self._degraded is None:
+        if self._degraded is None:
+            brokers = [broker for broker, count in self._count.items() if count]
             self._oldest.update(self._reading(self._database.oldest, brokers))
 
     def prune(self) -> bool:
@@ -395,8 +390,7 @@ class Outbox:
 
     def disk_bytes(self) -> int:
         """Size of the file and its log."""
-        size: int = self._offload(self._database.size)
-        return size
+        return int(self._offload(self._database.size))
 
 
 def _open(database: Database) -> tuple[int, Mapping[str, tuple[int, float]]]:

@@ -180,6 +180,13 @@ def test_many_events_in_one_write_come_in_order(fake: FakeAri) -> None:
     assert max(map(len, batches)) <= MAX_BATCH
 
 
+def test_events_that_come_with_the_handshake(fake: FakeAri) -> None:
+    """Asterisk 16 keeps an application's subscriptions: its events may follow the handshake at once."""
+    sent = [encoded({"type": "T", "n": n, "filler": "x" * 600}) for n in range(1000)]
+    fake.on_session = lambda session: session.send(*sent)
+    assert read(connect(fake), len(sent)) == sent
+
+
 def test_a_frame_that_arrives_byte_by_byte(fake: FakeAri) -> None:
     events, session = connected(fake)
     message = encoded({"type": "ChannelCreated", "filler": "x" * 200})

@@ -15,7 +15,7 @@ import pytest
 
 from daemon.errors import PermanentError
 from daemon.preflight import Broker, Check, as_json, as_table, run
-from daemon.preflight_local import (
+from daemon.preflight.local import (
     free_port,
     open_port,
     program,

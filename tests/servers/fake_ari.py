@@ -256,7 +256,8 @@ class FakeAri:
         everything = request.query.get("subscribeAll") == "true"
         for other in self.sessions:
             if other.app == app and not other.closed.is_set():
-                other.send({"type": "ApplicationReplaced", "application": app})
+                with suppress(OSError):
+                    other.send({"type": "ApplicationReplaced", "application": app})
         self.applications[app] = {
             "name": app,
             "channel_ids": ["__AST_CHANNEL_ALL_TOPIC"] if everything else [],
@@ -270,9 +271,12 @@ class FakeAri:
         )
         session = Session(self, sock, request)
         self.sessions.append(session)
-        if self.on_session is not None:
-            self.on_session(session)
-        session.serve()
+        try:
+            if self.on_session is not None:
+                self.on_session(session)
+            session.serve()
+        finally:
+            session.closed.set()
         if not any(s.app == app and not s.closed.is_set() for s in self.sessions):
             self.applications.pop(app, None)
 

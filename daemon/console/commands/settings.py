@@ -27,7 +27,7 @@ def settings_commands(
 ) -> tuple[Command, ...]:
     """`debug`, `set` and `get`, over settings of any type S.
 
-    `settings()` are those in force; `get` and `with_value` are settings_keys';
+    `settings()` are those in force; `get` and `with_value` are settings.keys';
     `apply` puts new ones in force, or raises and leaves the old; `names` are
     the keys, for completion.
     """

@@ -13,10 +13,10 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Literal
 
-from daemon import logs_format
-from daemon.logs_capture import Capture
-from daemon.logs_files import DatedFile
-from daemon.logs_redact import Redactor
+from daemon.logs import format as logs_format
+from daemon.logs.capture import Capture
+from daemon.logs.files import DatedFile
+from daemon.logs.redact import Redactor
 from daemon.runtime import native
 
 log = logging.getLogger("arimonitor.log")

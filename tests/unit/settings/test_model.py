@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from daemon.errors import ConfigurationError
 from daemon.settings import NodeSettings, Settings, is_loopback, split_address
-from daemon.settings_draft import Draft
+from daemon.settings.draft import Draft
 
 
 def problems(**tables: Any) -> list[str]:

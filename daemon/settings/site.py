@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from daemon.settings_base import (
+from daemon.settings.base import (
     Extensions,
     Folder,
     Host,
@@ -25,7 +25,7 @@ from daemon.settings_base import (
     live,
     restart,
 )
-from daemon.settings_core import DATA_DIR
+from daemon.settings.core import DATA_DIR
 
 AudiosFrom = Literal["audio", "s3"]
 

@@ -23,9 +23,9 @@ from pydantic import BaseModel
 from daemon import secretbox
 from daemon.errors import ConfigurationError, PermanentError
 from daemon.settings import Settings
-from daemon.settings_draft import Draft
-from daemon.settings_environment import overlay, parse_dotenv
-from daemon.settings_schema import Key, keys_of, readable, shown
+from daemon.settings.draft import Draft
+from daemon.settings.environment import overlay, parse_dotenv
+from daemon.settings.schema import Key, keys_of, readable, shown
 
 SYSTEM_FILE = Path("/etc/arimonitor/arimonitor.toml")
 _MOST_BYTES = 4 * 1024 * 1024

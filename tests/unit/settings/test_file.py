@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from daemon.errors import ConfigurationError
 from daemon.secretbox import encrypt, new_key
 from daemon.settings import Settings
-from daemon.settings_environment import parse_dotenv
-from daemon.settingsfile import Machine, load, resolve
+from daemon.settings.environment import parse_dotenv
+from daemon.settings.file import Machine, load, resolve
 
 ROOT = Machine(root=True, home=Path("/root"), host="audio2.example.com")
 USER = Machine(root=False, home=Path("/home/ana"), host="pc_1 x")

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.logs_redact import Redactor
+from daemon.logs.redact import Redactor
 
 PATTERNS = [
     ("password=hunter2", "password=***"),

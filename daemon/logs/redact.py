@@ -17,7 +17,7 @@ import re
 from collections.abc import Iterable
 from urllib.parse import quote, quote_plus
 
-from daemon.logs_format import escape
+from daemon.logs.format import escape
 
 MASK = "***"
 SHORTEST = 4

@@ -15,8 +15,8 @@ from pydantic import BaseModel, ValidationError
 
 from daemon.errors import ConfigurationError
 from daemon.settings import Settings
-from daemon.settings_check import Location, conflicts
-from daemon.settings_schema import Key, identity, key_of, keys_of, readable, shown
+from daemon.settings.check import Location, conflicts
+from daemon.settings.schema import Key, identity, key_of, keys_of, readable, shown
 
 _MISSING = object()
 

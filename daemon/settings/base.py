@@ -1,7 +1,7 @@
 """What every table of the configuration is made of: the frozen base and the value types. Pure.
 
 A validator's ValueError says what would be right, not what is wrong: the
-problem line puts file, key and value in front of it (see settings_draft).
+problem line puts file, key and value in front of it (see draft).
 """
 
 from __future__ import annotations

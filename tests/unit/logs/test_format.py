@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon import logs_format
+from daemon.logs import format as logs_format
 
 BRT = timezone(timedelta(hours=-3))
 TS = "2025-10-27T08:00:00.123-03:00"

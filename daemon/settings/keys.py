@@ -16,8 +16,8 @@ from pydantic import BaseModel, SecretStr
 
 from daemon.errors import ConfigurationError, PermanentError
 from daemon.settings import Settings
-from daemon.settings_draft import Draft
-from daemon.settings_schema import Key, identity, key_of, keys_of, parse_text, plain, toml, visible
+from daemon.settings.draft import Draft
+from daemon.settings.schema import Key, identity, key_of, keys_of, parse_text, plain, toml, visible
 
 
 @dataclass(frozen=True, slots=True)

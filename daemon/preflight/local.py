@@ -12,8 +12,8 @@ import socket
 import tempfile
 from pathlib import Path
 
-from daemon.preflight_report import Check
-from daemon.settings_base import split_address
+from daemon.preflight.report import Check
+from daemon.settings.base import split_address
 
 DEADLINE = 5.0
 _TOO_LITTLE = 100 * 1024 * 1024

@@ -29,9 +29,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-from daemon import logs_format
-from daemon.logs_capture import Capture
-from daemon.logs_sink import DebugMode, Echo, LogOptions, Sink
+from daemon.logs import format as logs_format
+from daemon.logs.capture import Capture
+from daemon.logs.sink import DebugMode, Echo, LogOptions, Sink
 from daemon.runtime import native
 
 __all__ = ["DebugMode", "Echo", "LogOptions", "LogSystem", "configure"]

@@ -16,8 +16,8 @@ from typing import Any
 from pydantic import BaseModel
 
 from daemon.settings import Settings
-from daemon.settings_draft import Draft, unknown_key
-from daemon.settings_schema import Key, Kind, identity, key_of, keys_of, parse_text, readable
+from daemon.settings.draft import Draft, unknown_key
+from daemon.settings.schema import Key, Kind, identity, key_of, keys_of, parse_text, readable
 
 PREFIX = "ARIMONITOR_"
 NO_KEYS = ("ARIMONITOR_CONFIG", "ARIMONITOR_KEY")

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from daemon.logs_files import DatedFile, day_of_name, expired, file_name, local_day
+from daemon.logs.files import DatedFile, day_of_name, expired, file_name, local_day
 
 SAO_PAULO = ZoneInfo("America/Sao_Paulo")
 

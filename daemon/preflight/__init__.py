@@ -19,7 +19,7 @@ from daemon.directory.definitions import SERVERS_FILE
 from daemon.directory.loader import load
 from daemon.directory.model import MessageServer
 from daemon.errors import ArimonitorError, TransientError
-from daemon.preflight_local import (
+from daemon.preflight.local import (
     free_port,
     open_port,
     program,
@@ -27,7 +27,7 @@ from daemon.preflight_local import (
     readable_folder,
     writable_folder,
 )
-from daemon.preflight_report import Check, as_json, as_table
+from daemon.preflight.report import Check, as_json, as_table
 from daemon.settings import AsteriskSettings, Settings, split_address
 
 __all__ = ["Broker", "Check", "as_json", "as_table", "run"]

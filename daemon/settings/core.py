@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import SecretStr
 
-from daemon.settings_base import (
+from daemon.settings.base import (
     Address,
     Folder,
     Host,

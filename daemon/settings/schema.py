@@ -13,7 +13,7 @@ import annotated_types as limits
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from daemon.settings_base import Section
+from daemon.settings.base import Section
 
 _SCALARS = {bool: "switch", int: "integer", float: "number", str: "text", Path: "path", SecretStr: "secret"}
 _ON = ("true", "on", "yes", "1")

@@ -10,7 +10,7 @@ import pytest
 
 from daemon.errors import PermanentError
 from daemon.settings import Settings
-from daemon.settings_keys import (
+from daemon.settings.keys import (
     KeyInfo,
     changes,
     get,
@@ -22,7 +22,7 @@ from daemon.settings_keys import (
     with_value,
 )
 
-HERE = Path(__file__).parents[2]
+HERE = Path(__file__).parents[3]
 SITE = Settings.model_validate(
     {
         "asterisk": [{"name": "voip3", "password": "hunter2"}, {"name": "voip1"}],

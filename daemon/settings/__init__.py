@@ -2,8 +2,8 @@
 
 `Settings()` is a usable configuration: one node on embedded parts. What
 depends on the machine (user, home folder, host name) is filled in by
-settingsfile.load. Validation here is per key; what one key says about another
-is in settings_check, and both together in settings_draft.build.
+file.load. Validation here is per key; what one key says about another
+is in check, and both together in draft.build.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any
 
 from pydantic import model_validator
 
-from daemon.settings_base import Section, is_loopback, restart, split_address
-from daemon.settings_core import (
+from daemon.settings.base import Section, is_loopback, restart, split_address
+from daemon.settings.core import (
     AsteriskSettings,
     HaSettings,
     HttpSettings,
@@ -23,7 +23,7 @@ from daemon.settings_core import (
     MqSettings,
     NodeSettings,
 )
-from daemon.settings_site import (
+from daemon.settings.site import (
     ImapSettings,
     MailSettings,
     Oauth2Settings,
