@@ -27,8 +27,10 @@ from daemon.outbox.entry import Entry
 @dataclass(slots=True)
 class _Lane:
     order: str
-    loaded: deque[Entry] = field(default_factory=deque)
-    rest: deque[int] = field(default_factory=deque)
+    # Lists, though they are taken from at the front: an empty deque has 600 bytes, and there may
+    # be tens of thousands of parked lanes.
+    loaded: list[Entry] = field(default_factory=list)
+    rest: list[int] = field(default_factory=list)
     in_flight: bool = False
     loading: bool = False
     until: float = 0.0
@@ -127,11 +129,11 @@ class Window:
             # After a refusal the head alone is tried; the others follow when it went out.
             take = 1 if lane.until else self._per_lane
             lane.loading = True
-            for _ in range(min(take, len(lane.rest))):
-                seq = lane.rest.popleft()
-                self._rest -= 1
-                self._loading[seq] = lane
-                found.append(seq)
+            asked = lane.rest[:take]
+            del lane.rest[:take]
+            self._rest -= len(asked)
+            self._loading.update(dict.fromkeys(asked, lane))
+            found += asked
         return found
 
     def fill(self, asked: Sequence[int], entries: Iterable[Entry]) -> None:
@@ -154,7 +156,7 @@ class Window:
         lanes: dict[str, _Lane] = {}
         for seq in reversed(asked):
             lane = self._loading.pop(seq)
-            lane.rest.appendleft(seq)
+            lane.rest.insert(0, seq)
             self._rest += 1
             lanes[lane.order] = lane
         for lane in lanes.values():
@@ -168,7 +170,7 @@ class Window:
             return False
         lane.in_flight = False
         lane.until = 0.0
-        lane.loaded.popleft()
+        del lane.loaded[0]
         self._loaded -= 1
         self._settle(lane)
         return True
@@ -180,7 +182,7 @@ class Window:
             return None
         head = lane.loaded[0]
         lane.in_flight = False
-        lane.rest.extendleft(entry.seq for entry in reversed(lane.loaded))
+        lane.rest[:0] = [entry.seq for entry in lane.loaded]
         self._rest += len(lane.loaded)
         self._loaded -= len(lane.loaded)
         lane.loaded.clear()
