@@ -30,6 +30,7 @@ _IDLE: Final = 0.25  # seconds between ticks of the tracker when nothing comes
 _STALL: Final = 1.0  # a longer pause than this between ticks is no quiet, but a stopped process
 _YIELD_EVERY: Final = 200  # events without giving way to others
 _STORE_EVERY: Final = 2000  # events at most between two stores
+_LAST_SECONDS: Final = 2.0  # for what is still in the inbox when the process stops
 _MAX_TYPES: Final = 200  # different event types counted by name; garbage beyond them is "other"
 
 
@@ -148,22 +149,33 @@ class Monitor:
         }
 
     def run(self, stop: StopEvent) -> None:
-        """Work until `stop`; then what was made is stored, if the store still takes it."""
+        """Work until `stop`; then what has arrived is used and stored, if the store still takes it.
+
+        So the listener is to be stopped first.
+        """
         self._flush(stop)  # a run that died may have left facts
         while not stop.is_set():
-            item = self._inbox.get(_IDLE)
-            handled = 0
-            while item is not None:
-                if isinstance(item, Batch):
-                    handled += self._batch(item)
-                else:
-                    self._mark(item)
-                if handled >= _STORE_EVERY:
-                    break
-                item = self._inbox.get(0)
-            self._tick(drained=item is None)
+            drained = self._take(self._inbox.get(_IDLE))
+            self._tick(drained=drained)
             self._flush(stop)
             time.sleep(0)
+        until = time.monotonic() + _LAST_SECONDS
+        while not self._take(self._inbox.get(0)) and time.monotonic() < until:
+            self._flush(stop)
+        self._flush(stop)
+
+    def _take(self, item: Batch | Mark | None) -> bool:
+        """Use what has arrived, `item` first, up to _STORE_EVERY events. Is the inbox drained?"""
+        handled = 0
+        while item is not None:
+            if isinstance(item, Batch):
+                handled += self._batch(item)
+            else:
+                self._mark(item)
+            if handled >= _STORE_EVERY:
+                return False
+            item = self._inbox.get(0)
+        return True
 
     def _batch(self, batch: Batch) -> int:
         counts, taps, facts, apply = self._counts, self._taps, self._facts, self.tracker.apply

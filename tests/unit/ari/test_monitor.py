@@ -188,6 +188,14 @@ def test_marks_come_in_line_and_their_facts_are_stored() -> None:
     assert (monitor.status()["connected"], monitor.status()["reconnects"]) == (True, 1)
 
 
+def test_what_has_arrived_is_used_before_it_ends() -> None:
+    batches = [Batch(n, [event("ChannelCreated", f"{n}.{i}") for i in range(1000)]) for n in range(6)]
+    monitor, _, store, stop = monitor_of(*batches)
+    stop.set()
+    monitor.run(stop)
+    assert store.ids == [f"{n}.{i}" for n in range(6) for i in range(1000)]
+
+
 def test_the_tracker_is_ticked_when_nothing_comes() -> None:
     monitor, tracker, _, stop = monitor_of(Batch(1, [event("ChannelCreated", "a")]))
     monitor.run(stop)
