@@ -9,9 +9,8 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import metadata
 from zoneinfo import ZoneInfo
-
-import gevent
 
 from daemon import __version__, picture
 from daemon.console.commands.calls import calls_commands
@@ -93,5 +92,5 @@ def _versions() -> Mapping[str, str]:
     return {
         "arimonitor": __version__,
         "python": ".".join(map(str, sys.version_info[:3])),
-        "gevent": gevent.__version__,
+        "gevent": metadata.version("gevent"),
     }
