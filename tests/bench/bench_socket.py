@@ -46,7 +46,7 @@ def measured(port: int, count: int, play: Callable[[int, int], Any]) -> None:
     print(json.dumps([time.perf_counter() - began[0], time.process_time() - began[1]]))
 
 
-def bare(port: int, count: int) -> None:
+def bare(port: int, count: int, decode: bool = True) -> None:
     """The yardstick."""
     import orjson
     import websocket
@@ -58,7 +58,14 @@ def bare(port: int, count: int) -> None:
     )
     connected()
     for _ in range(count):
-        orjson.loads(socket.recv())
+        message = socket.recv()
+        if decode:
+            orjson.loads(message)
+
+
+def bare_reading(port: int, count: int) -> None:
+    """The yardstick's reading alone."""
+    bare(port, count, decode=False)
 
 
 def patched() -> None:
@@ -189,6 +196,7 @@ def asyncari_loop(port: int, count: int) -> None:
 
 CONTESTANTS: dict[str, Callable[[int, int], None]] = {
     YARDSTICK: bare,
+    "bare websocket-client, reading": bare_reading,
     "ours, reading only": ours_reading,
     "ours, reading and parsing": ours_parsing,
     "ours, listener and monitor": ours_services,
