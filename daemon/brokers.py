@@ -41,6 +41,8 @@ def server_publisher(settings: Settings, server: MessageServer, outbox: Outbox) 
         username=server.user,
         password=server.password,
         heartbeat=settings.mq.heartbeat,
+        connect_timeout=settings.mq.connect_timeout,
+        blocked_timeout=settings.mq.blocked_timeout,
     )
     sink = RabbitSink(address, exchange=server.exchange or settings.mq.exchange, name=server.name)
     return Publisher(server.name, outbox, sink, window=settings.mq.window)
@@ -72,4 +74,6 @@ def _address(mq: MqSettings) -> RabbitAddress:
         tls=mq.tls,
         ca_file=str(mq.ca_file) if mq.ca_file else None,
         heartbeat=mq.heartbeat,
+        connect_timeout=mq.connect_timeout,
+        blocked_timeout=mq.blocked_timeout,
     )

@@ -25,16 +25,18 @@ from pika.adapters.select_connection import IOLoop, SelectConnection
 from daemon.errors import TransientError
 from daemon.outbox.sink import SinkLost, SinkRefused
 
-_CONNECT = 5.0  # seconds for TCP
-_STACK = 15.0  # seconds for TCP, TLS and AMQP together
+_STACK = 10.0  # seconds for TLS and AMQP beyond those for TCP
 _ASK = 10.0  # seconds for one answer of the broker
-_BLOCKED = 600.0  # seconds in memory alarm after which the connection is made anew
 _REFUSALS = {403: "permission", 530: "virtual host or permission", 406: "it exists with other properties"}
 
 
 @dataclass(frozen=True, slots=True)
 class RabbitAddress:
-    """Where a broker is and who we are there; the password never shows in a repr."""
+    """Where a broker is and who we are there; the password never shows in a repr.
+
+    Times in seconds: `blocked_timeout` is how long a memory or disk alarm may
+    last before the connection is made anew.
+    """
 
     host: str
     port: int = 5672
@@ -44,6 +46,8 @@ class RabbitAddress:
     tls: bool = False
     ca_file: str | None = None
     heartbeat: int = 10
+    connect_timeout: float = 5.0
+    blocked_timeout: float = 600.0
 
     @property
     def place(self) -> str:
@@ -205,9 +209,9 @@ def _parameters(address: RabbitAddress) -> pika.ConnectionParameters:
         virtual_host=address.vhost,
         credentials=pika.PlainCredentials(address.username, address.password),
         heartbeat=address.heartbeat,
-        blocked_connection_timeout=_BLOCKED,
-        socket_timeout=_CONNECT,
-        stack_timeout=_STACK,
+        blocked_connection_timeout=address.blocked_timeout,
+        socket_timeout=address.connect_timeout,
+        stack_timeout=address.connect_timeout + _STACK,
         connection_attempts=1,
         ssl_options=options,
         client_properties={"connection_name": "arimonitor"},
@@ -244,7 +248,7 @@ def _translated(error: BaseException, address: RabbitAddress) -> TransientError:
             return SinkRefused(f"refused ({_REFUSALS[deepest.reply_code]}): {text}")
         return SinkLost(f"closed by the broker: {text}")
     if isinstance(deepest, exceptions.ConnectionBlockedTimeout):
-        return SinkLost(f"the broker has taken nothing for {_BLOCKED:.0f} s")
+        return SinkLost("the broker has taken nothing for longer than mq.blocked_timeout")
     if isinstance(deepest, OSError) and deepest.strerror:
         return SinkLost(f"no connection: {deepest.strerror}")
     return SinkLost(f"connection lost: {deepest!r}")

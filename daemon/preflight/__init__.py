@@ -9,7 +9,7 @@ what fails is not an effect of the check itself.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -133,6 +133,11 @@ def _linkedid(asterisk: AsteriskSettings, channels: list[object]) -> Check:
     )
 
 
+def _only_a_guess(found: Check) -> Check:
+    """A default path that nobody configured: what is not there is worth an advice, no failure."""
+    return replace(found, ok=True)
+
+
 def _files(
     settings: Settings, asterisk: AsteriskSettings, brokers: dict[tuple[str, int, str], Broker]
 ) -> Iterator[Check]:
@@ -142,9 +147,11 @@ def _files(
         return
     yield _definitions(settings, asterisk, brokers)
     if asterisk.recordings is not None:
-        yield readable_folder("recordings", asterisk.recordings, f"{key}.recordings")
+        found = readable_folder("recordings", asterisk.recordings, f"{key}.recordings")
+        yield found if "recordings" in asterisk.model_fields_set else _only_a_guess(found)
     if asterisk.cdr is not None:
-        yield readable_file("CDR", asterisk.cdr, f"{key}.cdr")
+        found = readable_file("CDR", asterisk.cdr, f"{key}.cdr")
+        yield found if "cdr" in asterisk.model_fields_set else _only_a_guess(found)
 
 
 def _definitions(
