@@ -57,7 +57,7 @@ class Numbers:
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """An event that is due at `at` (seconds since the epoch). `head` and `tail` lack the application's name."""
+    """An event due at `at` (seconds since the epoch). The application's name is between `head` and `tail`."""
 
     at: float
     type: str

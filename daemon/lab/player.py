@@ -27,7 +27,9 @@ FIRST: Final = ("answered", "ring-group", "busy", "attended-transfer", "cancelle
 
 _FIRST_CALL: Final = 1.5  # seconds after the begin
 _BUSY_PERIOD: Final = 480.0  # seconds from one busy moment to the next
+_OPENING: Final = 5.0  # seconds at most between the first calls
 _RETRY: Final = 3.0  # seconds until a call for which no phones are free is tried again
+_LONGEST_PAUSE: Final = 60.0  # seconds between two calls
 _PUT_DOWN: Final = 2.0  # seconds that a phone rests after a call
 
 
@@ -133,7 +135,8 @@ class Player:
         heapq.heappush(self._plays, (play.due, self.started, play))
         age = (now - self._began) * self._speed
         busy = 1 + 0.7 * math.sin(2 * math.pi * age / _BUSY_PERIOD)
-        pause = min(60.0, self._random.expovariate(self._rate * busy))
+        longest = _OPENING if self.started < len(FIRST) else _LONGEST_PAUSE
+        pause = min(longest, self._random.expovariate(self._rate * busy))
         self._next_call = now + max(0.3, pause) / self._speed
 
     def _choose(self, now: float) -> tuple[Story, dict[str, Phone]] | None:

@@ -27,7 +27,7 @@ class Stage:
         self._bridges: dict[str, Snapshot] = {}
         self._gone: set[str] = set()
         numbers = [phone.number for company in people for phone in company.phones]
-        self._endpoints = {number: "online" for number in (*numbers, "trunk")}
+        self._endpoints = dict.fromkeys((*numbers, "trunk"), "online")
 
     def show(self, event: Mapping[str, Any]) -> set[str]:
         """Take in an event that is played; the ids of the channels and bridges in it."""
