@@ -7,7 +7,7 @@ TEST_READY := $(VENV)/.test-ready
 PATCHED := $(BIN)/python -m gevent.monkey --module pytest
 export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help run test test-full test-deps lint types layers unit integration system bench clean
+.PHONY: help run test test-full test-deps lint types layers unit integration system fuzz bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -50,6 +50,9 @@ integration: $(TEST_READY)  ## one adapter against one real server
 
 system: $(TEST_READY)  ## real daemons, real servers, faults
 	$(PATCHED) -q tests/system
+
+fuzz: $(TEST_READY)  ## look for input that breaks something; SECONDS=60
+	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 bench: $(TEST_READY)  ## figures, as ratios against a yardstick in the same run
 	$(BIN)/python -m tests.bench

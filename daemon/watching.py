@@ -65,20 +65,18 @@ class Reconciliation:
 
     def on_mark(self, mark: Mark) -> Sequence[Fact]:
         """What the monitor meets in line with the events."""
-        if isinstance(mark, Lost):
+        if not isinstance(mark, Opened):
             self.gaps += 1
             self.tracker.lost(mark.at)
             self.pending = True
-        elif isinstance(mark, Opened) and self.pending:
+        if self.pending and not isinstance(mark, Lost):
             return self._reconcile()
-        elif not isinstance(mark, Opened):
-            self.gaps += 1
         return ()
 
     def _reconcile(self) -> Sequence[Fact]:
         for attempt in range(1, _RECONCILE_TRIES + 1):
             try:
-                live = [str(channel["id"]) for channel in self._rest.channels()]
+                live = {str(channel["id"]) for channel in self._rest.channels()}
             except (AriUnavailable, AriRefused) as error:
                 log.warning(
                     "%s can't be asked which channels still exist (try %d of %d): %s",

@@ -95,6 +95,8 @@ class Group:
 
     def winner(self) -> Call | None:
         """The oldest call: the one that goes on."""
+        if len(self.calls) == 1:
+            return self.calls[0]
         return min(self.calls, key=lambda call: call.age, default=None)
 
     def merged_at(self, call: Call) -> int | None:

@@ -49,7 +49,8 @@ class Rules:
         if not group.calls:
             self._adopt(group, now, over, dues)
         winner = group.winner()
-        for call in sorted(group.calls, key=lambda call: call.age):
+        calls = group.calls
+        for call in calls if len(calls) == 1 else sorted(calls, key=lambda call: call.age):
             if call.ended:
                 continue
             merged_at = group.merged_at(call)

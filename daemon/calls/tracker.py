@@ -67,7 +67,6 @@ class Tracker:
         self._timer_count = 0
         self._last_at = 0
         self._newest: tuple[int, int] | None = None
-        self._suspects: set[str] = set()
         self._lost_at: int | None = None
         self._handlers: dict[str, Callable[[Event, int], None]] = {
             "ChannelCreated": self._created,
@@ -90,7 +89,11 @@ class Tracker:
 
     # -- inputs ------------------------------------------------------------
     def apply(self, event: Event, now: float) -> list[Fact]:
-        """Take in one event, received at `now`. Events of no interest give nothing."""
+        """Take in one event, received at `now`. Events of no interest give nothing.
+
+        What only waited is told by `tick`, not here: after a standstill of this
+        process there may be more to read before anything is concluded.
+        """
         handler = self._handlers.get(event.type)
         if handler is None:
             return []
@@ -98,11 +101,11 @@ class Tracker:
             at = millis(event.timestamp)
         except ValueError:
             at = round(now * 1000)
-        facts = self.tick(now)
+        if now > self._legs.now:
+            self._legs.now = now
         handler(event, at)
         self._last_at = max(self._last_at, at)
-        facts += self._tell()
-        return facts
+        return self._tell()
 
     def tick(self, now: float) -> list[Fact]:
         """Let time pass: tell what only had to wait."""
@@ -123,21 +126,18 @@ class Tracker:
         return self._timers[0][0] if self._timers else None
 
     def lost(self, now: float) -> None:
-        """The connection was lost at `now`: legs alive now may end unseen."""
+        """Events may be missing since `now`: legs alive now may end unseen."""
         if self._lost_at is None:
             self._lost_at = round(now * 1000)
-        self._suspects.update(leg.id for leg in self._legs if leg.gone_at is None)
 
     def resync(self, live: Collection[str], now: float) -> list[Fact]:
-        """Reconcile: of the channels that were alive when the connection was lost,
-        only those with an id in `live` (GET /channels) still exist.
+        """Reconcile, in line with the events: only channels with an id in `live`
+        (GET /channels, asked after every event that was applied) still exist.
 
-        Without an earlier `lost` every known channel is checked.
+        A leg that is gone unseen ended when the connection was lost.
         """
         facts = self.tick(now)
-        checked = self._suspects if self._lost_at is not None else {leg.id for leg in self._legs}
-        self._end_unseen(sorted(id_ for id_ in checked if id_ not in live))
-        self._suspects = set()
+        self._end_unseen([leg.id for leg in self._legs if leg.id not in live])
         self._lost_at = None
         return facts + self._tell()
 
@@ -303,7 +303,6 @@ class Tracker:
                 told, due, over = self._telling.tell(group, self._legs.now, bool(self._legs.strays))
                 facts += told
                 if over:
-                    self._suspects.difference_update(group.legs)
                     self._legs.remove(group)
                 elif due is not None and (group.due is None or due < group.due):
                     group.due = due
