@@ -17,8 +17,6 @@ setup(
     name="arimonitor",
     version=VERSION,
     description="Watches Asterisk through ARI, publishes every call to RabbitMQ, answers requests by mail",
-    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
-    long_description_content_type="text/markdown",
     python_requires=">=3.11,<3.14",
     packages=[
         "daemon",
@@ -50,6 +48,8 @@ setup(
         "msgspec>=0.19,<1",  # ARI events: 1 us each, typed
         "pydantic>=2.9,<3",  # the configuration, validated whole
         "cryptography>=43",  # encrypted secrets (Fernet); paramiko needs it anyway
+        "wsproto>=1.2,<2",  # the websocket server of the lab; h11 beneath it
+        "h11>=0.14,<1",
         "tzdata",  # America/Sao_Paulo where the system has no zone files
     ],
     extras_require={
@@ -61,7 +61,6 @@ setup(
             "pytest",
             "ruff",
             "types-jsonschema",
-            "wsproto",
         ],
         "bench": ["aioari", "asyncari", "orjson"],
     },
