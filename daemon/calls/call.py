@@ -1,10 +1,14 @@
-"""A call and its group: which legs belong together, and what was already told. Pure.
+"""Legs, calls and groups: what is kept while calls run. Pure.
 
-A *call* begins with an originating leg. A *group* is all legs that are
-connected by dialling, Local channels, bridges, transfers or linkedids. Most
-groups have one call. Where two calls become one (attended transfer, pickup
-after both were announced, a bridge made by hand) the group has both; the
-oldest goes on, the younger ones end as merged into it.
+A *leg* is one channel, with everything the events said about it. A *call*
+begins with an originating leg. A *group* is all legs that are connected by
+dialling, Local channels, bridges, transfers or linkedids. Most groups have
+one call. Where two calls become one (attended transfer, a bridge made by
+hand) the group has both; the oldest goes on, the younger ones end as merged.
+
+A leg keeps *evidence*, each piece with Asterisk's own timestamp, and reduces
+it by that timestamp, never by arrival: what is concluded from it does not
+depend on how the events of different channels were interleaved on the wire.
 """
 
 from __future__ import annotations
@@ -12,7 +16,153 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from daemon.calls.leg import Digit, Leg
+from daemon.ari.events import Channel
+from daemon.calls.channel import NO_NUMBER, PREPARING, Name
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One leg dialling another: the Dial events of one (caller, peer) pair."""
+
+    peer: Leg
+    began: int
+    answered: int | None = None
+    ended: int | None = None
+    status: str = ""
+
+    def see(self, status: str, at: int) -> None:
+        """Take in one Dial event. The first final status is the attempt's."""
+        self.began = min(self.began, at)
+        if status == "ANSWER":
+            self.answered = at if self.answered is None else min(self.answered, at)
+        elif status in _FINAL and (self.ended is None or (at, status) < (self.ended, self.status)):
+            self.ended, self.status = at, status
+
+    @property
+    def is_open(self) -> bool:
+        """Nothing final was said about it yet."""
+        return self.answered is None and self.ended is None
+
+
+_FINAL = frozenset(("BUSY", "NOANSWER", "CANCEL", "CONGESTION", "CHANUNAVAIL", "DONTCALL", "TORTURE"))
+
+
+@dataclass(slots=True, eq=False)
+class Digit:
+    """A DTMF digit that is still to be told."""
+
+    digit: str
+    at: int
+    duration_ms: int
+
+
+@dataclass(slots=True, eq=False)
+class Leg:
+    """One channel. Times are milliseconds since the epoch, None = not seen.
+
+    `born` is the state in ChannelCreated: Ring came in from a phone, Down was
+    made by Asterisk; None where the creation was not seen. `seen_at` is by
+    `now` (s): when the first event about it was received.
+    """
+
+    id: str
+    name: Name
+    created: int
+    group: Group
+    seen_at: float = 0.0
+    number: str = ""
+    born: str | None = None
+    exten: str = ""
+    exten_at: int = 0
+    up_at: int | None = None
+    up_application: str = ""
+    served_by: str = ""
+    served_at: int = 0
+    gone_at: int | None = None
+    cause: int | None = None
+    cause_text: str = ""
+    hung_up_at: int | None = None
+    originated_at: int | None = None
+    parent: Leg | None = None
+    parent_at: int = 0
+    twin: Leg | None = None
+    linkedids: list[str] = field(default_factory=list)
+    call: Call | None = None
+    reconciled: bool = False
+    redirected: bool = False
+    attempts: dict[str, Attempt] = field(default_factory=dict)
+    partners: dict[str, int] = field(default_factory=dict)
+    recordings: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def is_its_own(self) -> bool:
+        """No other call's linkedid was seen on it."""
+        return self.linkedids in ([], [self.id])
+
+    @property
+    def may_hang_up(self) -> bool:
+        """Somebody sits at it: no half of a Local channel, no phone that only forwarded the call."""
+        return not self.name.is_local and not self.redirected
+
+    @property
+    def counter(self) -> int | None:
+        """The counter in a uniqueid `EPOCH.COUNTER`, which restarts with Asterisk."""
+        _, dot, counter = self.id.rpartition(".")
+        return int(counter) if dot and counter.isdecimal() else None
+
+    def see(self, channel: Channel, at: int) -> None:
+        """Take in what a snapshot of this channel says at `at`."""
+        dialplan = channel.dialplan
+        exten = dialplan.exten
+        if exten and not self._is_no_number(exten) and (not self.exten or at < self.exten_at):
+            self.exten, self.exten_at = exten, at
+        application = dialplan.app_name
+        if (
+            application
+            and channel.state == "Up"
+            and application not in PREPARING
+            and (not self.served_by or at < self.served_at)
+        ):
+            self.served_by, self.served_at = application, at
+        if not self.number:
+            self.number = channel.caller.number
+        if channel.channelvars:
+            self.record(channel.channelvars.get("MIXMONITOR_FILENAME", ""), at)
+
+    def _is_no_number(self, exten: str) -> bool:
+        """A Local channel that Asterisk originates begins at its own extension: nobody dialled that."""
+        return exten in NO_NUMBER or (self.name.half == "1" and exten == self.name.peer.partition("@")[0])
+
+    def record(self, path: str, at: int) -> None:
+        """A recording of this leg was begun under `path`."""
+        if path:
+            file = path.rpartition("/")[2]
+            self.recordings[file] = min(at, self.recordings.get(file, at))
+
+    def dialled(self, peer: Leg, status: str, at: int) -> None:
+        """This leg dials `peer` and hears `status`."""
+        attempt = self.attempts.get(peer.id)
+        if attempt is None:
+            attempt = self.attempts[peer.id] = Attempt(peer, at)
+        attempt.see(status, at)
+        if peer.parent is None or at < peer.parent_at:
+            peer.parent, peer.parent_at = self, at
+
+    def root(self) -> Leg:
+        """The leg that began it: up through who dialled whom and Local channels."""
+        seen: set[str] = set()
+        leg = self
+        while leg.id not in seen:
+            seen.add(leg.id)
+            if leg.call is not None:
+                return leg
+            if leg.parent is not None:
+                leg = leg.parent
+            elif leg.twin is not None and leg.name.half == "2":
+                leg = leg.twin
+            else:
+                return leg
+        return leg
 
 
 @dataclass(slots=True, eq=False)

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from daemon.ari.events import Channel, millis
-from daemon.calls.call import Call, Group
-from daemon.calls.leg import INTERNAL, Leg, parse_name
+from daemon.calls.call import Call, Group, Leg
+from daemon.calls.channel import INTERNAL, parse_name
 
 LINKEDID = "CHANNEL(linkedid)"
 # Seconds for which ids of ended channels are remembered, so that a straggling event begins nothing.

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from daemon.calls.call import Call, Group, natural
-from daemon.calls.leg import CONNECTING, Leg
+from daemon.calls.call import Call, Group, Leg, natural
+from daemon.calls.channel import CONNECTING
 
 IsEndpoint = Callable[[str], bool]
 

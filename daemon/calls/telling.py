@@ -11,8 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from daemon.calls.call import Call, Group, natural
-from daemon.calls.leg import Digit, Leg
+from daemon.calls.call import Call, Digit, Group, Leg, natural
 from daemon.calls.model import Answered, Dtmf, Ended, Fact, Received
 from daemon.calls.outcome import (
     IsEndpoint,

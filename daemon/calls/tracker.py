@@ -1,7 +1,7 @@
 """The call tracker: ARI events in, facts about calls out. Pure.
 
     event --> evidence on legs --> groups of legs --> facts
-              (leg.py)             (legs.py)          (outcome.py, telling.py)
+              (call.py)            (legs.py)          (outcome.py, telling.py)
 
 `apply` takes one event, `tick` lets time pass; both return the facts that
 became certain. `now` is when the event was received (seconds since the
@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 from daemon.ari.events import Event, millis
 from daemon.calls import telling
-from daemon.calls.call import Group
-from daemon.calls.leg import Digit, Leg
+from daemon.calls.call import Digit, Group, Leg
 from daemon.calls.legs import Legs
 from daemon.calls.model import Fact
 from daemon.calls.outcome import IsEndpoint

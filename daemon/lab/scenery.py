@@ -183,7 +183,7 @@ def _console(wanted: str | None) -> str:
         return f"127.0.0.1:{choose_console_port()}"
     address = f"127.0.0.1:{wanted}" if re.fullmatch(r"[0-9]{1,5}", wanted) else wanted
     try:
-        host, port = split_address(address)
+        _, port = split_address(address)
     except ValueError as error:
         raise ConfigurationError((f"--listen {wanted}: {error}",)) from error
     # A port must be known by now: it is in the text that says what to try.

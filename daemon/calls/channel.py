@@ -1,0 +1,56 @@
+"""Asterisk's words about channels: the grammar of their names, kinds of applications. Pure.
+
+Names follow `TECH/PEER-SEQUENCE`, and `Local/EXTEN@CONTEXT-SEQUENCE;1` and
+`;2` for the two halves of a Local channel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Made by Asterisk for its own use (announcers, recorders, spies, masquerades): nobody's leg.
+INTERNAL = frozenset(
+    "CBAnn CBRec Announcer Recorder Snoop Surrogate Message MulticastRTP UnicastRTP WebSocket "
+    "AsyncGoto Parked Transfered Bridge Consultation".split()
+)
+# Applications that connect a caller to somebody: the answer is that somebody's.
+CONNECTING = frozenset(
+    "Dial Queue FollowMe RetryDial Page AppDial AppDial2 AppQueue Pickup PickupChan".split()
+)
+
+
+# Extensions that are no number anybody dialled.
+NO_NUMBER = frozenset(("s", "h", "i", "t", "T", "e", "failed"))
+# What a dialplan does on its way; none of these serves a caller.
+PREPARING = CONNECTING | frozenset(
+    "Set NoOp MixMonitor StopMixMonitor Goto GotoIf GotoIfTime Gosub GosubIf Return Macro MSet "
+    "ExecIf Hangup While EndWhile Verbose Log Ringing Progress Answer Monitor SetMusicOnHold UserEvent "
+    "ChannelRedirect Busy Congestion AGI".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """A channel's name, taken apart. `half` is "1" or "2" in a Local channel, else ""."""
+
+    technology: str
+    peer: str
+    sequence: str
+    half: str
+
+    @property
+    def is_local(self) -> bool:
+        """One half of a Local channel: a hinge between two legs, no endpoint."""
+        return self.technology == "Local"
+
+
+def parse_name(name: str) -> Name:
+    """Take a channel's name apart; parts that are missing are empty.
+
+    >>> parse_name("PJSIP/1013010-0000001e")
+    Name(technology='PJSIP', peer='1013010', sequence='0000001e', half='')
+    """
+    technology, _, rest = name.partition("/")
+    rest, _, half = rest.partition(";")
+    peer, _, sequence = rest.rpartition("-")
+    return Name(technology, peer or sequence, sequence if peer else "", half)
