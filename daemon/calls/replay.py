@@ -72,6 +72,10 @@ class EventTracker(Protocol):
         """What has fallen due."""
         ...
 
+    def lost(self, now: float) -> None:
+        """The capture's own connection was lost: from here on events are missing."""
+        ...
+
     def next_due(self) -> float | None:
         """When `tick` has something to do next, None if never."""
         ...
@@ -214,7 +218,7 @@ def replay(
     """The messages of a trace, decoded, as they come.
 
     The clock is the trace's and never goes back: a line with an older `t`
-    comes at the time of the one before. What falls due between two lines comes
+    comes at the time of the one before. A "closed" mark is a gap. What falls due between two lines comes
     out when it is due, and after the last line all that falls due within
     SETTLED seconds. `to_message` gets a fact and the time at which it came out.
     """
@@ -226,6 +230,8 @@ def replay(
         yield from _messages(tracker.tick(now), now, to_message)
         if line.event is not None:
             yield from _messages(tracker.apply(line.event, now), now, to_message)
+        elif line.mark == "closed":
+            tracker.lost(now)
     if now is not None:
         yield from _fallen_due(tracker, now, now + SETTLED, to_message)
 

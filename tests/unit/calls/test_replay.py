@@ -165,6 +165,9 @@ class RecordingTracker:
         self.due = [due for due in self.due if due > now]
         return [self.fact(f"due at {due}") for due in late]
 
+    def lost(self, now: float) -> None:
+        self.told.append(("lost", now))
+
     def next_due(self) -> float | None:
         return min(self.due, default=None)
 
@@ -214,13 +217,13 @@ def test_the_clock_never_goes_back():
     assert [now for _, now in tracker.told] == [5.0, 5.0, 5.0, 5.0, 6.0, 6.0]
 
 
-def test_marks_are_moments_and_no_more():
+def test_a_closed_mark_is_a_gap_and_a_moment():
     tracker = RecordingTracker([2.0])
     assert replayed(tracker, line(1.0), line(3.0, None)) == [
         ("Dial at 1.0", "01.000"),
         ("due at 2.0", "02.000"),
     ]
-    assert tracker.told[-1] == ("tick", 3.0)
+    assert tracker.told[-2:] == [("tick", 3.0), ("lost", 3.0)]
 
 
 def test_no_lines_no_messages():
