@@ -1,0 +1,112 @@
+"""The other end: a consumer at a real RabbitMQ that counts what comes by id."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections import defaultdict
+from typing import Any
+
+import pika
+
+from tests.servers.rabbitmq import RabbitMQ
+
+RANK = {"received-call": 1, "answered-call": 2, "dtmf": 2, "ended-call": 3}
+
+
+class Mailbox:
+    """An exchange and a durable queue of its own; everything that came, in order, copies included."""
+
+    def __init__(self, broker: RabbitMQ, *, bind: str = "call.#", vhost: str = "/") -> None:
+        self.broker, self.vhost = broker, vhost
+        name = f"t{uuid.uuid4().hex[:8]}"
+        self.exchange, self.queue = f"{name}.calls", f"{name}.queue"
+        self.came: list[dict[str, Any]] = []
+        self.properties: list[Any] = []
+        if bind:
+            self.bind(bind)
+
+    def mq(self, **other: Any) -> dict[str, Any]:
+        """The [mq] of a daemon that publishes here."""
+        return {
+            "backend": "rabbitmq",
+            "host": self.broker.host,
+            "port": self.broker.port,
+            "vhost": self.vhost,
+            "exchange": self.exchange,
+            **other,
+        }
+
+    def connect(self) -> pika.BlockingConnection:
+        broker = self.broker
+        credentials = pika.PlainCredentials(broker.username, broker.password)
+        return pika.BlockingConnection(
+            pika.ConnectionParameters(
+                broker.host, broker.port, self.vhost, credentials, heartbeat=0, socket_timeout=20
+            )
+        )
+
+    def bind(self, key: str) -> None:
+        """Bind the queue with this key; exchange and queue are made where they are missing."""
+        with self.connect() as connection:
+            channel = connection.channel()
+            channel.exchange_declare(self.exchange, "topic", durable=True)
+            channel.queue_declare(self.queue, durable=True)
+            channel.queue_bind(self.queue, self.exchange, key)
+
+    def delete_exchange(self) -> None:
+        with self.connect() as connection:
+            connection.channel().exchange_delete(self.exchange)
+
+    # -- what came ---------------------------------------------------------------
+    @property
+    def ids(self) -> set[str]:
+        return {message["operation"]["id"] for message in self.came}
+
+    @property
+    def told(self) -> set[tuple[str, str]]:
+        """(call, type) of everything that came."""
+        return {(message["data"]["call"], message["operation"]["type"]) for message in self.came}
+
+    def take(self, expected: set[tuple[str, str]], seconds: float = 40.0) -> None:
+        """Consume until all that is expected came, and no more is there. AssertionError after `seconds`."""
+        deadline = time.monotonic() + seconds
+        with self.connect() as connection:
+            channel = connection.channel()
+            channel.basic_qos(prefetch_count=500)
+            for method, properties, body in channel.consume(self.queue, inactivity_timeout=0.3):
+                if method is not None:
+                    self.came.append(json.loads(body))
+                    self.properties.append(properties)
+                    channel.basic_ack(method.delivery_tag)
+                elif expected <= self.told:
+                    break
+                if time.monotonic() > deadline:
+                    missing = sorted(expected - self.told)
+                    raise AssertionError(
+                        f"{len(missing)} of {len(expected)} did not come in {seconds:g} s: {missing[:5]}"
+                    )
+
+    def check(self, expected: set[tuple[str, str]]) -> None:
+        """Exactly what was expected: each fact under one id of its own, copies apart, each call in order."""
+        assert self.told == expected, f"unexpected: {sorted(self.told - expected)[:5]}"
+        assert len(self.ids) == len(expected), "a fact has two ids, or two facts have one"
+        fact_by_id: dict[str, Any] = {}
+        order: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        for message, properties in zip(self.came, self.properties, strict=True):
+            operation, data = message["operation"], message["data"]
+            assert properties.message_id == operation["id"]
+            assert properties.delivery_mode == 2
+            if operation["id"] in fact_by_id:  # a consumer that keeps ids ignores it
+                assert fact_by_id[operation["id"]] == data, "two copies of a fact differ"
+                continue
+            fact_by_id[operation["id"]] = data
+            order[data["call"]].append((operation["seq"], RANK[operation["type"]]))
+        for call, came in order.items():
+            assert came == sorted(came), f"call {call} came out of order: {came}"
+
+    @property
+    def copies(self) -> int:
+        """Messages beyond the first of their id."""
+        return len(self.came) - len(self.ids)
