@@ -1,0 +1,365 @@
+"""The lab's server with the daemon's own ARI client, and the lab's folder."""
+
+from __future__ import annotations
+
+import base64
+import http.client
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from daemon.ari.address import Address
+from daemon.ari.events import parse
+from daemon.ari.inbox import Batch, Inbox, Opened
+from daemon.ari.listener import Listener
+from daemon.ari.rest import AriRefused, AriRest
+from daemon.ari.session import ListenerOptions
+from daemon.ari.socket import EventSocket
+from daemon.ari.wire import ConnectError, Disconnected
+from daemon.calls.model import Ended, Fact
+from daemon.calls.tracker import Tracker
+from daemon.directory.loader import load as load_definitions
+from daemon.errors import ConfigurationError, FatalError
+from daemon.lab import scenery
+from daemon.lab.people import companies
+from daemon.lab.player import Player
+from daemon.lab.server import LabServer
+from daemon.settings.file import load as load_settings
+
+DEADLINE = 20.0
+
+
+def wait_until(condition: Callable[[], Any], what: str) -> Any:
+    until = time.monotonic() + DEADLINE
+    while not (result := condition()):
+        assert time.monotonic() < until, f"not within {DEADLINE} s: {what}"
+        time.sleep(0.005)
+    return result
+
+
+@dataclass
+class Running:
+    server: LabServer
+    stop: threading.Event
+    thread: threading.Thread
+
+    @property
+    def address(self) -> Address:
+        return Address.parse(f"http://127.0.0.1:{self.server.port}")
+
+    def rest(self, password: str = "lab") -> AriRest:
+        return AriRest(self.address, "lab", password)
+
+    def connect(self, app: str = "test", *, everything: bool = False) -> EventSocket:
+        return EventSocket.connect(self.address, "lab", "lab", app, subscribe_all=everything)
+
+    def end(self) -> None:
+        self.stop.set()
+        self.thread.join(DEADLINE)
+        assert not self.thread.is_alive()
+
+
+@pytest.fixture
+def lab() -> Iterator[Running]:
+    definitions = Path(scenery.__file__).parent / "definitions"
+    people = companies(load_definitions(definitions).directory)
+    server = LabServer(0, Player(scenery.stories(), people, Random(5), speed=20), "lab", "lab")
+    server.open()
+    stop = threading.Event()
+    thread = threading.Thread(target=server.run, args=(stop,), daemon=True)
+    thread.start()
+    running = Running(server, stop, thread)
+    yield running
+    running.end()
+
+
+def read(socket: EventSocket, enough: Callable[[list[dict[str, Any]]], bool]) -> list[dict[str, Any]]:
+    events: list[dict[str, Any]] = []
+
+    def done() -> bool:
+        events.extend(json.loads(frame) for frame in socket.read_batch(0.2))
+        return enough(events)
+
+    wait_until(done, "enough events")
+    return events
+
+
+def raw(port: int, data: bytes) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE) as client:
+        client.sendall(data)
+        client.shutdown(socket.SHUT_WR)
+        answer = b""
+        while chunk := client.recv(65536):
+            answer += chunk
+        return answer
+
+
+def test_the_listener_gets_calls_that_the_tracker_understands(lab: Running) -> None:
+    inbox, tracker = Inbox(), Tracker("lab")
+    listener = Listener("lab", ListenerOptions(lab.address, "lab", "lab", "arimonitor-LAB"), inbox)
+    thread = threading.Thread(target=listener.run, args=(lab.stop,), daemon=True)
+    thread.start()
+    facts: list[Fact] = []
+    types: set[str] = set()
+
+    def ended() -> bool:
+        item = inbox.get(0.1)
+        if isinstance(item, Batch):
+            for frame in item.frames:
+                event = parse(frame)
+                assert event.application == "arimonitor-LAB"
+                types.add(event.type)
+                facts.extend(tracker.apply(event, item.received_at))
+        elif item is not None:
+            assert isinstance(item, Opened)
+        facts.extend(tracker.tick(time.time()))
+        return sum(isinstance(fact, Ended) for fact in facts) >= 3
+
+    wait_until(ended, "three calls that ended")
+    assert not any(fact.recovered for fact in facts)
+    assert "DeviceStateChanged" not in types
+    assert listener.status()["reconnects"] == 0
+    lab.end()
+    thread.join(DEADLINE)
+
+
+def test_nothing_is_sent_before_a_subscription_and_the_filter_is_honoured(lab: Running) -> None:
+    events = lab.connect()
+    assert events.read_batch(0.2) == []
+    lab.rest().set_event_filter("test", ["ChannelCreated", "ChannelDestroyed"], ["ChannelDestroyed"])
+    application = lab.rest().subscribe("test", ("channel:", "bridge:"))
+    assert application["channel_ids"]
+    assert application["bridge_ids"]
+    came = read(events, lambda events: len(events) >= 5)
+    assert {event["type"] for event in came} == {"ChannelCreated"}
+    events.close()
+    wait_until(lambda: lab.rest().application("test") is None, "the application is forgotten")
+
+
+def test_rest_says_what_is_being_played(lab: Running) -> None:
+    events, rest = lab.connect(everything=True), lab.rest()
+    came = read(events, lambda events: any(event["type"] == "ChannelEnteredBridge" for event in events))
+    assert "DeviceStateChanged" in {event["type"] for event in came}
+    wait_until(lambda: rest.channels() and rest.bridges(), "channels and bridges")
+    wait_until(lambda: any(endpoint["channel_ids"] for endpoint in rest.endpoints()), "a busy endpoint")
+    assert "LAB" in rest.get_info()["system"]["version"]
+    assert rest.ping().endswith("+0000")
+    assert lab.server.status()["connections"] == 1
+    events.close()
+
+
+def test_a_wrong_password_is_refused(lab: Running) -> None:
+    with pytest.raises(AriRefused) as refused:
+        lab.rest("wrong").channels()
+    assert refused.value.status == 401
+    with pytest.raises(ConnectError) as no_socket:
+        EventSocket.connect(lab.address, "lab", "wrong", "test")
+    assert no_socket.value.status == 401
+
+
+def test_a_second_client_takes_the_application(lab: Running) -> None:
+    first = lab.connect("same")
+    second = lab.connect("same")
+    assert json.loads(first.read_batch(5.0)[0]) == {"type": "ApplicationReplaced", "application": "same"}
+    with pytest.raises(Disconnected) as gone:
+        first.read_batch(5.0)
+    assert gone.value.code == 1000
+    first.close()
+    assert lab.rest().application("same") is not None
+    second.close()
+
+
+def test_a_ping_is_answered(lab: Running) -> None:
+    events = lab.connect()
+    before = events.heard_at
+    events.ping()
+    wait_until(lambda: events.read_batch(0.01) == [] and events.heard_at > before, "the pong")
+    events.close()
+
+
+def test_at_the_end_the_websockets_are_closed_properly(lab: Running) -> None:
+    events = lab.connect()
+    began = time.monotonic()
+    lab.stop.set()
+    with pytest.raises(Disconnected) as gone:
+        events.read_batch(5.0)
+    assert gone.value.code == 1001
+    events.close()
+    lab.end()
+    assert time.monotonic() - began < 3
+    with pytest.raises(ConnectError):
+        lab.connect()
+
+
+def test_a_restarted_service_listens_at_the_same_port(lab: Running) -> None:
+    port = lab.server.port
+    lab.end()
+    stop = threading.Event()
+    again = threading.Thread(target=lab.server.run, args=(stop,), daemon=True)
+    again.start()
+    events = wait_until(lambda: _try(lab.connect), "a connection")
+    assert lab.server.port == port
+    events.close()
+    stop.set()
+    again.join(DEADLINE)
+    assert not again.is_alive()
+
+
+def _try(connect: Callable[[], EventSocket]) -> EventSocket | None:
+    try:
+        return connect()
+    except ConnectError:
+        return None
+
+
+BASIC = "Authorization: Basic " + base64.b64encode(b"lab:lab").decode()
+WRONG = [
+    (b"garbage\r\n\r\n", b" 400 "),
+    (b"GET / HTTP/1.1\r\nHost: x\r\n\r\n", b" 404 "),
+    (f"GET /ari/nothing HTTP/1.1\r\nHost: x\r\n{BASIC}\r\n\r\n".encode(), b" 404 "),
+    (f"GET /ari/events?app=a HTTP/1.1\r\nHost: x\r\n{BASIC}\r\n\r\n".encode(), b" 426 "),
+    (
+        f"GET /ari/events HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n{BASIC}\r\n\r\n".encode(),
+        b" 400 ",
+    ),
+    (
+        f"GET /ari/events?app=a HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\n{BASIC}\r\n\r\n".encode(),
+        b" 400 ",
+    ),
+    (b"GET / HTTP/1.1\r\nX: " + b"x" * 20_000, b" 431 "),
+    (
+        b"PUT /ari/x HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000,
+        b" 413 ",
+    ),
+    (bytes(range(256)), b" 400 "),
+    (b"", b""),
+]
+
+
+@pytest.mark.parametrize(("request_", "status"), WRONG, ids=range(len(WRONG)))
+def test_what_is_no_request_is_refused(lab: Running, request_: bytes, status: bytes) -> None:
+    assert status in raw(lab.server.port, request_).partition(b"\r\n")[0]
+    assert lab.rest().application("a") is None
+    assert lab.rest().get_info()
+
+
+def test_a_connection_is_closed_after_its_answer(lab: Running) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", lab.server.port, timeout=DEADLINE)
+    connection.request("GET", "/ari/channels")
+    response = connection.getresponse()
+    assert response.status == 401
+    assert response.headers["Connection"] == "close"
+    assert "LAB" in response.headers["Server"]
+    connection.close()
+
+
+def test_a_taken_port_is_said(lab: Running) -> None:
+    second = LabServer(lab.server.port, lab.server._player, "lab", "lab")
+    with pytest.raises(FatalError, match="give it another port"):
+        second.open()
+
+
+# -- the folder ------------------------------------------------------------------
+
+
+def test_the_lab_is_prepared_in_a_folder(tmp_path: Path) -> None:
+    lab = scenery.prepare(tmp_path / "é lab", speed=5, console="0")
+    folder = tmp_path / "é lab"
+    settings = lab.settings
+    assert settings.node.name == "LAB"
+    assert settings.asterisk[0].name == "lab"
+    assert settings.asterisk[0].url == f"http://127.0.0.1:{lab.server.port}"
+    assert settings.mq.backend == "file"
+    assert settings.node.data_dir == folder / "state"
+    assert settings.log.dir == folder / "log"
+    assert load_settings(folder / "arimonitor.toml", {}) == settings
+    loaded = load_definitions(settings.asterisk[0].definitions)
+    assert (dict(loaded.counts), loaded.bad_lines, loaded.missing) == (
+        {"clients": 3, "endpoints": 16, "mqservers": 0}, (), (),
+    )  # fmt: skip
+    assert loaded.directory.clients["101"].name == "Condomínio Exemplo"
+    assert len(list((folder / "calls").glob("*.jsonl.gz"))) == 25
+
+
+def test_the_welcome_can_be_copied(tmp_path: Path) -> None:
+    lab = scenery.prepare(tmp_path, speed=1, console=None)
+    console = lab.settings.manager.listen
+    assert "LAB: nothing here is real" in lab.welcome
+    assert f"telnet 127.0.0.1 {console.rpartition(':')[2]}\n" in lab.welcome
+    assert f"tail -F {tmp_path}/state/messages/messages-*.jsonl\n" in lab.welcome
+    assert f"arimonitor check -c {tmp_path}/arimonitor.toml\n" in lab.welcome
+    assert f"arimonitor replay {tmp_path}/calls/attended-transfer.jsonl.gz\n" in lab.welcome
+    assert max(map(len, lab.welcome.splitlines())) < 200
+
+
+def test_what_was_edited_stays(tmp_path: Path) -> None:
+    scenery.prepare(tmp_path, speed=1, console="0")
+    endpoints = tmp_path / "definitions/endpoints_pjsip.def"
+    lines = [f"#include x/{n}.pjsip ; Endpoint:{n} CLI:777 TYPE:x" for n in range(7770001, 7770006)]
+    endpoints.write_text("\n".join(lines))
+    again = scenery.prepare(tmp_path, speed=1, console="0", random=Random(1))
+    assert endpoints.read_text().startswith("#include x/7770001")
+    phones = {endpoint["resource"] for endpoint in again.server._player.endpoints()}
+    assert phones == {"7770001", "7770002", "7770003", "7770004", "7770005", "trunk"}
+
+
+def test_with_too_few_phones_those_of_the_product_call(tmp_path: Path) -> None:
+    (tmp_path / "definitions").mkdir()
+    (tmp_path / "definitions/endpoints_pjsip.def").write_text("#include x ; Endpoint:1 CLI:2\nwrong\n")
+    lab = scenery.prepare(tmp_path, speed=1, console="0")
+    assert len(lab.server._player.endpoints()) == 17
+
+
+def test_a_second_lab_in_the_folder_is_refused(tmp_path: Path) -> None:
+    first = scenery.prepare(tmp_path, speed=1, console="0")
+    stop = threading.Event()
+    thread = threading.Thread(target=first.server.run, args=(stop,), daemon=True)
+    thread.start()
+    with pytest.raises(FatalError, match="runs in .* already"):
+        scenery.prepare(tmp_path, speed=1, console="0")
+    stop.set()
+    thread.join(DEADLINE)
+    assert scenery.prepare(tmp_path, speed=1, console="0").server.port
+
+
+@pytest.mark.parametrize(
+    ("speed", "console"),
+    [(0, None), (-1, None), (2000, None), (float("nan"), None), (1, "nowhere"), (1, "99999")],
+)
+def test_unusable_arguments_are_said(tmp_path: Path, speed: float, console: str | None) -> None:
+    with pytest.raises(ConfigurationError, match=r"--(speed|listen)"):
+        scenery.prepare(tmp_path, speed=speed, console=console)
+
+
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FatalError, match="--dir"):
+        scenery.prepare(tmp_path / "file/lab", speed=1, console="0")
+
+
+def test_the_console_takes_another_port_where_its_own_is_taken() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        taken = other.getsockname()[1]
+        assert scenery.choose_console_port(taken) not in (0, taken)
+    assert scenery.choose_console_port(taken) == taken
+
+
+@pytest.mark.parametrize(
+    ("environ", "folder"),
+    [
+        ({"HOME": "/home/ana"}, "/home/ana/.local/state/arimonitor-lab"),
+        ({"HOME": "/home/ana", "XDG_STATE_HOME": "/state"}, "/state/arimonitor-lab"),
+        ({"HOME": "/root"}, "/root/.local/state/arimonitor-lab"),
+    ],
+)
+def test_where_it_is_without_dir(environ: dict[str, str], folder: str) -> None:
+    assert scenery.default_folder(environ) == Path(folder)
+    assert scenery.default_folder({}).name.startswith("arimonitor-lab-")
