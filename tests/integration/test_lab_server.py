@@ -323,7 +323,7 @@ def test_a_second_lab_in_the_folder_is_refused(tmp_path: Path) -> None:
     stop = threading.Event()
     thread = threading.Thread(target=first.server.run, args=(stop,), daemon=True)
     thread.start()
-    with pytest.raises(FatalError, match="runs in .* already"):
+    with pytest.raises(FatalError, match=r"runs in .* already"):
         scenery.prepare(tmp_path, speed=1, console="0")
     stop.set()
     thread.join(DEADLINE)
