@@ -87,10 +87,10 @@ class Player:
             times.append(self._next_call)
         return min(times, default=None)
 
-    def take(self, now: float) -> list[Played]:
-        """The events up to `now` that were not taken yet, in order."""
+    def take(self, now: float, most: int | None = None) -> list[Played]:
+        """The events up to `now` that were not taken yet, in order; at most so many of them."""
         taken: list[Played] = []
-        while (due := self.next_due()) is not None and due <= now:
+        while (due := self.next_due()) is not None and due <= now and (most is None or len(taken) < most):
             if self._next_call is not None and self._next_call <= due:
                 self._call(self._next_call)
             else:

@@ -100,8 +100,8 @@ def prepare(
     `console`: HOST:PORT, or a port alone; None: `choose_console_port`.
     Raises ConfigurationError, FatalError.
     """
-    if not 0.1 <= speed <= 1000:
-        raise ConfigurationError((f"--speed {speed:g}: a number from 0.1 to 1000",))
+    if not 0.1 <= speed <= 100:
+        raise ConfigurationError((f"--speed {speed:g}: a number from 0.1 to 100",))
     folder = (folder or default_folder(os.environ)).absolute()
     file = folder / "arimonitor.toml"
     _refuse_a_second(file)

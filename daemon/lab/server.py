@@ -30,6 +30,7 @@ log = logging.getLogger("arimonitor.lab")
 
 _MOST_CLIENTS: Final = 64
 _TICK: Final = 0.1  # seconds between looks at the clock
+_AT_ONCE: Final = 200  # events between two looks at everything else
 _PATIENCE: Final = 10.0  # seconds after which the calls begin without anybody listening
 _GOODBYE: Final = 1.0  # seconds for the websockets to close
 
@@ -106,7 +107,7 @@ class LabServer:
         with self._lock:
             if alone or self._ari.subscribed:
                 self._player.begin(self._now())
-            events = self._player.take(self._now())
+            events = self._player.take(self._now(), _AT_ONCE)
             sessions = list(self._sessions.items())
             due = self._player.next_due()
             self._events += len(events)
