@@ -94,6 +94,10 @@ def _serve(settings: Settings, extras: object, *, quiet: bool = False) -> int:
     signals = Signals()
     signals.install()
     system = logs.configure(options)
+    if quiet and not extras.terminal and system.terminal is not None:
+        shown = logging.StreamHandler(system.terminal)
+        shown.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
+        logging.getLogger("arimonitor.calls").addHandler(shown)
     fatal = ""
     try:
         Daemon(settings, system, os.environ, extras).run(signals)

@@ -17,6 +17,7 @@ from daemon.ari.session import ListenerOptions
 from daemon.calls.messages import Context, render
 from daemon.calls.model import Fact
 from daemon.calls.tracker import Tracker, all_digits
+from daemon.calls.words import sentence
 from daemon.directory.loader import DirectoryHolder
 from daemon.outbox.message import Message
 from daemon.settings import AsteriskSettings, Settings
@@ -135,15 +136,7 @@ def renderer(settings: Settings, asterisk: str, holder: DirectoryHolder) -> Call
     message_format = settings.mq.message_format
 
     def to_message(fact: Fact) -> Message | None:
-        if calls_log.isEnabledFor(logging.INFO):
-            calls_log.info(
-                "%s call=%s server=%s origin=%s destiny=%s",
-                type(fact).__name__.lower(),
-                fact.call,
-                asterisk,
-                fact.origin,
-                fact.destiny,
-            )
+        calls_log.info("%s call=%s server=%s", sentence(fact), fact.call, asterisk)
         context = Context(
             server=asterisk,
             node=node,
