@@ -35,7 +35,7 @@ def test_ends() -> None:
                 None,
                 (),
                 merged_into,
-            )  # fmt: skip
+            )
         )
 
     assert ended() == "ended    1013010 -> 1013015, ANSWERED, 7 s, billed 5 s"
