@@ -257,8 +257,8 @@ def _address(command: argparse.ArgumentParser) -> None:
 
 def _speed(text: str) -> float:
     speed = float(text)
-    if not 0.01 <= speed <= 1000:
-        raise argparse.ArgumentTypeError("from 0.01 to 1000")
+    if not 0.1 <= speed <= 100:
+        raise argparse.ArgumentTypeError("from 0.1 to 100")
     return speed
 
 

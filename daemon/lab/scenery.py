@@ -11,7 +11,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import shutil
 import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -133,7 +136,9 @@ def prepare(
     )
     # The environment is another daemon's: the lab is what its file says.
     settings = load_settings(file, {})
-    return Lab(settings, server, welcome(settings, folder, speed=speed, usual_console=CONSOLE))
+    return Lab(
+        settings, server, welcome(settings, folder, speed=speed, usual_console=CONSOLE, program=_program())
+    )
 
 
 def choose_console_port(usual: int = 1101) -> int:
@@ -208,3 +213,14 @@ def _replace(file: Path, content: str | bytes) -> None:
 def _quoted(text: str) -> str:
     """A TOML string: JSON's escapes are TOML's too."""
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def _program() -> str:
+    """How to call this program from a shell: by name where the PATH finds it, else by its path."""
+    called = Path(sys.argv[0])
+    if called.name != "arimonitor":
+        return f"{shlex.quote(sys.executable)} -m daemon"
+    found = shutil.which("arimonitor")
+    if found is not None and Path(found).resolve() == called.resolve():
+        return "arimonitor"
+    return shlex.quote(str(called))

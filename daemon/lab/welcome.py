@@ -10,12 +10,17 @@ from daemon.settings import Settings, split_address
 _RULE = "=" * 78
 
 
-def welcome(settings: Settings, folder: Path, *, speed: float, usual_console: str) -> str:
-    """The text for the terminal: every command in it can be copied as it stands."""
+def welcome(
+    settings: Settings, folder: Path, *, speed: float, usual_console: str, program: str = "arimonitor"
+) -> str:
+    """The text for the terminal: every command in it can be copied as it stands.
+
+    `program` is how this program is called here (it may not be on the PATH).
+    """
     asterisk = settings.asterisk[0]
     console = settings.manager.listen
     host, port = split_address(console)
-    ctl = "arimonitor ctl" if console == usual_console else f"arimonitor ctl --address {console}"
+    ctl = f"{program} ctl" if console == usual_console else f"{program} ctl --address {console}"
     elsewhere = "" if console == usual_console else f"; it is not on {usual_console} this time"
     password = asterisk.password.get_secret_value() if asterisk.password is not None else ""
     user, calls = f"{asterisk.username}:{password}", _path(folder / "calls")
@@ -28,8 +33,8 @@ def welcome(settings: Settings, folder: Path, *, speed: float, usual_console: st
         ("the events as they come", f"{ctl} events follow"),
         ("the phones of a client", f"{ctl} list 101"),
         ("the messages, as RabbitMQ would get them", f"tail -F {_path(messages)}/messages-*.jsonl"),
-        ("a recorded call as messages", f"arimonitor replay {calls}/attended-transfer.jsonl.gz"),
-        ("try every connection", f"arimonitor check -c {_path(folder / 'arimonitor.toml')}"),
+        ("a recorded call as messages", f"{program} replay {calls}/attended-transfer.jsonl.gz"),
+        ("try every connection", f"{program} check -c {_path(folder / 'arimonitor.toml')}"),
         ("ask the played Asterisk itself", f"curl -u {user} {asterisk.url}/ari/channels"),
         ("the log", f"tail -F {_path(settings.log.dir)}/ARI-*.LOG"),
     )  # fmt: skip
