@@ -1,0 +1,258 @@
+"""The picture for Prometheus, read when it is scraped. Adapter of prometheus_client.
+
+Nothing is kept here but which labels were given out: the numbers are those of
+the snapshot, the counters and the call statistics. Names and meanings are in
+docs/http.md. A number that the root does not provide has no series.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from daemon.calls.statistics import OTHER, CallStatistics, Labels
+from daemon.snapshot import Snapshot, health
+from daemon.web.sources import Sources
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+MAX_EVENT_TYPES = 80
+MAX_ENDPOINT_STATES = 10
+
+Row = tuple[Sequence[str], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """A counter of the root that becomes a metric. A name that ends in _total only grows.
+
+    `key` is the last part of the dotted name; `unit` is what one of it is in
+    Prometheus' base unit.
+    """
+
+    key: str
+    name: str
+    text: str
+    unit: float = 1.0
+
+
+OF_ASTERISK = (
+    Figure("active_calls", "arimonitor_active_calls", "Calls that go on now."),
+    Figure(
+        "reconnects",
+        "arimonitor_websocket_reconnections_total",
+        "Times the event websocket was connected again.",
+    ),
+    Figure("malformed", "arimonitor_events_malformed_total", "Events that could not be read."),
+    Figure("overflowed", "arimonitor_events_dropped_total", "Events dropped because the inbox was full."),
+    Figure("queue_events", "arimonitor_inbox_events", "Events received and not applied yet."),
+    Figure("tracker_errors", "arimonitor_tracker_errors_total", "Events that the call tracker failed on."),
+    Figure("unstored", "arimonitor_messages_unstored", "Messages that wait for the outbox to take them."),
+    Figure("gaps", "arimonitor_gaps_total", "Times in which events may have been missed."),
+    Figure("gap_seconds", "arimonitor_gap_seconds_total", "Seconds in which events may have been missed."),
+)
+"""asterisk.NAME.KEY, with the label server."""
+
+OF_BROKER = (
+    Figure("outbox", "arimonitor_outbox_messages", "Messages that wait for this broker."),
+    Figure("oldest_s", "arimonitor_outbox_oldest_seconds", "Age of the oldest message that waits; 0: none."),
+    Figure(
+        "published",
+        "arimonitor_messages_confirmed_total",
+        "Messages that the broker confirmed (or the file).",
+    ),
+    Figure("returned", "arimonitor_messages_returned_total", "Messages that the broker could not route."),
+    Figure("nacked", "arimonitor_messages_nacked_total", "Messages that the broker refused."),
+    Figure("sent_again", "arimonitor_messages_resent_total", "Messages sent again."),
+    Figure("in_flight", "arimonitor_messages_in_flight", "Messages sent and not confirmed yet."),
+    Figure("parked", "arimonitor_messages_parked", "Messages set aside after a refusal, tried again later."),
+)
+"""broker.NAME.KEY, with the label broker."""
+
+OF_NODE = (
+    Figure("outbox.stored_total", "arimonitor_outbox_stored_total", "Messages stored in the outbox."),
+    Figure("outbox.disk_bytes", "arimonitor_outbox_disk_bytes", "Size of the outbox on the disk."),
+    Figure(
+        "outbox.held_in_memory",
+        "arimonitor_outbox_memory_messages",
+        "Messages held until the disk takes them.",
+    ),
+    Figure(
+        "hub.p50_ms", "arimonitor_hub_lag_p50_seconds", "Median lag of the event loop, last minute.", 1e-3
+    ),
+    Figure("hub.p99_ms", "arimonitor_hub_lag_p99_seconds", "99 % lag of the event loop, last minute.", 1e-3),
+    Figure("hub.max_ms", "arimonitor_hub_lag_max_seconds", "Worst lag of the event loop, last minute.", 1e-3),
+    Figure("hub.blocked", "arimonitor_hub_blocked_total", "Times the event loop was blocked."),
+    Figure("hub.blocked_s", "arimonitor_hub_blocked_seconds_total", "Seconds the event loop was blocked."),
+)
+"""The whole dotted name, no label."""
+
+
+class Metrics:
+    """The text of /metrics, from a registry of our own: nothing global is in it."""
+
+    def __init__(self, sources: Sources) -> None:
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(_Picture(sources))
+        ProcessCollector(registry=self._registry)
+
+    def text(self) -> bytes:
+        """Prometheus' text format 0.0.4, UTF-8."""
+        return generate_latest(self._registry)
+
+
+class _Picture(Collector):
+    def __init__(self, sources: Sources) -> None:
+        self._sources = sources
+        self._event_types = Labels(MAX_EVENT_TYPES)
+        self._endpoint_states = Labels(MAX_ENDPOINT_STATES)
+
+    def collect(self) -> Iterable[Metric]:
+        now, counters = self._sources.snapshot(), self._sources.counters()
+        yield from _of_node(now, counters)
+        yield from _of_calls(self._sources.statistics)
+        asterisks = [each.name for each in now.asterisk]
+        yield _gauge(
+            "arimonitor_websocket_connected",
+            "1 if the event websocket is connected.",
+            ("server",),
+            [((each.name,), each.connected) for each in now.asterisk],
+        )
+        yield from _figures(OF_ASTERISK, "asterisk", "server", asterisks, counters)
+        yield _gauge(
+            "arimonitor_last_event_age_seconds",
+            "Seconds since the last event; no series before the first.",
+            ("server",),
+            [((each.name,), each.last_event_s) for each in now.asterisk if each.last_event_s is not None],
+        )
+        yield _counter(
+            "arimonitor_events_total",
+            f"Events received; types beyond {MAX_EVENT_TYPES} are {OTHER}.",
+            ("server", "type"),
+            _bounded(self._sources.event_counts(), self._event_types),
+        )
+        yield _gauge(
+            "arimonitor_endpoints",
+            "Endpoints by state, as Asterisk says it.",
+            ("server", "state"),
+            _bounded(self._sources.endpoints(), self._endpoint_states),
+        )
+        yield _gauge(
+            "arimonitor_broker_connected",
+            "1 if the broker is connected.",
+            ("broker",),
+            [((each.name,), each.connected) for each in now.brokers],
+        )
+        yield from _figures(OF_BROKER, "broker", "broker", [each.name for each in now.brokers], counters)
+
+
+def _of_node(now: Snapshot, counters: Mapping[str, int | float]) -> Iterator[Metric]:
+    build = {"version": now.version, "node": now.node, "python": ".".join(map(str, sys.version_info[:3]))}
+    yield InfoMetricFamily("arimonitor_build", "What runs here.", value=build)
+    yield _gauge("arimonitor_problems", "What /health finds wrong.", (), [((), len(health(now)))])
+    yield _gauge("arimonitor_master", "1 if this node is master.", (), [((), now.role == "master")])
+    yield _gauge("arimonitor_epoch", "Grows with every election.", (), [((), now.epoch)])
+    if now.ha is not None:
+        yield _gauge(
+            "arimonitor_ha_connected",
+            "1 if the election's store is reachable.",
+            ("backend",),
+            [((now.ha.backend,), now.ha.connected)],
+        )
+    if now.queue is not None:
+        folders = ("pending", "processing", "completed", "failed")
+        yield _gauge(
+            "arimonitor_queue_requests",
+            "Requests by folder of the queue.",
+            ("folder",),
+            [((folder,), getattr(now.queue, folder)) for folder in folders],
+        )
+    yield _gauge(
+        "arimonitor_service_up",
+        "1 while the service runs.",
+        ("service",),
+        [((each.name,), each.state in ("starting", "running")) for each in now.services],
+    )
+    yield _counter(
+        "arimonitor_service_deaths_total",
+        "Times the service died and was started again.",
+        ("service",),
+        [((each.name,), each.restarts) for each in now.services],
+    )
+    for figure in OF_NODE:
+        if figure.key in counters:
+            yield _family(figure.name, figure.text, (), [((), counters[figure.key] * figure.unit)])
+
+
+def _of_calls(statistics: CallStatistics) -> Iterator[Metric]:
+    yield _counter(
+        "arimonitor_calls_total",
+        "Calls by what they reached (received, answered, ended) and the origin's TYPE.",
+        ("status", "origin_type"),
+        [(key, number) for key, number in sorted(statistics.calls.items())],
+    )
+    yield _counter(
+        "arimonitor_calls_ended_total",
+        "Ended calls by disposition.",
+        ("disposition",),
+        [((disposition,), number) for disposition, number in statistics.endings.items()],
+    )
+    yield HistogramMetricFamily(
+        "arimonitor_call_duration_seconds",
+        "Ended calls by how long they lasted, from the first channel to the last hangup.",
+        buckets=statistics.durations,
+        sum_value=statistics.seconds,
+    )
+
+
+def _figures(
+    figures: Sequence[Figure],
+    prefix: str,
+    label: str,
+    names: Sequence[str],
+    counters: Mapping[str, int | float],
+) -> Iterator[Metric]:
+    for figure in figures:
+        keys = [(name, f"{prefix}.{name}.{figure.key}") for name in names]
+        rows = [((name,), counters[key] * figure.unit) for name, key in keys if key in counters]
+        if rows:
+            yield _family(figure.name, figure.text, (label,), rows)
+
+
+def _bounded(counts: Mapping[str, Mapping[str, int]], labels: Labels) -> list[Row]:
+    """(server, value) rows; what has no label of its own is summed up as "other"."""
+    sums: dict[tuple[str, str], int] = {}
+    for server, by_value in counts.items():
+        for value, number in by_value.items():
+            key = (server, labels.of(value))
+            sums[key] = sums.get(key, 0) + number
+    return list(sums.items())
+
+
+def _family(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> Metric:
+    return (_counter if name.endswith("_total") else _gauge)(name, text, labels, rows)
+
+
+def _counter(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
+
+
+def _gauge(name: str, text: str, labels: Sequence[str], rows: Iterable[Row]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=labels)
+    for values, number in rows:
+        family.add_metric(values, number)
+    return family
