@@ -1,11 +1,10 @@
 """Messages per second from `store` to RabbitMQ's confirm, against pika alone with the same window.
 
-    python -m gevent.monkey tests/bench/bench_publish.py [MESSAGES]
+    python -m tests.bench publish
+    python -m tests.bench.bench_publish {live|backlog|store} PORT MESSAGES      one contestant
 
-All in one run on one broker; believe the ratios. Yardstick: pika's
-SelectConnection with pipelined confirms, the same window, properties, bodies and
-queue, and nothing else: no disk, no order per call, no retry. The gap is the
-longest time that a 2 ms ticker on the hub was late.
+The yardstick is `pika_alone`, a process of its own as each of ours is; they take
+turns on one broker, which is emptied in between.
 """
 
 from __future__ import annotations
@@ -16,57 +15,20 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from daemon.outbox.entry import Entry
-from daemon.outbox.filesink import FileSink
-from daemon.outbox.keeper import Keeper
 from daemon.outbox.message import Message
-from daemon.outbox.publisher import Publisher
-from daemon.outbox.rabbitlink import RabbitAddress
-from daemon.outbox.rabbitmq import RabbitSink
-from daemon.outbox.sink import Sink
-from daemon.outbox.store import Outbox
-from daemon.runtime.offload import Offload
-from tests.servers.rabbitmq import RabbitMQ, unavailable_reason
+from tests.bench.report import Row, Ticker, Unavailable, contestant
+
+if TYPE_CHECKING:
+    from daemon.outbox.store import Outbox
 
 WINDOW = 500
 CALLERS = 4
 BATCH = 25
 ROUNDS = 3
-
-
-@dataclass
-class Figure:
-    """One measurement: messages a second, and the ticker's gaps in ms."""
-
-    rate: float
-    gap: float
-    p99: float
-
-
-class Ticker:
-    """How late a 2 ms sleep on the hub is."""
-
-    def __init__(self) -> None:
-        self.gaps: list[float] = []
-        self._stop = False
-        threading.Thread(target=self._run, daemon=True).start()
-
-    def _run(self) -> None:
-        last = time.perf_counter()
-        while not self._stop:
-            time.sleep(0.002)
-            now = time.perf_counter()
-            self.gaps.append(now - last - 0.002)
-            last = now
-
-    def end(self) -> tuple[float, float]:
-        self._stop = True
-        gaps = sorted(self.gaps) or [0.0]
-        return gaps[-1] * 1000, gaps[int(len(gaps) * 0.99)] * 1000
+COUNT = 10_000
 
 
 def messages(name: str, count: int) -> list[Message]:
@@ -94,151 +56,149 @@ def messages(name: str, count: int) -> list[Message]:
     return found
 
 
-def measured(work: Callable[[], int]) -> Figure:
-    ticker = Ticker()
-    began = time.perf_counter()
-    count = work()
-    seconds = time.perf_counter() - began
-    return Figure(count / seconds, *ticker.end())
+def part() -> list[Row]:
+    """The rows of this part."""
+    from tests.servers.rabbitmq import RabbitMQ, unavailable_reason
+
+    reason = unavailable_reason()
+    if reason is not None:
+        raise Unavailable(reason)
+    runs: dict[str, list[dict[str, Any]]] = {}
+    with RabbitMQ() as broker:
+        for _ in range(ROUNDS):
+            runs.setdefault("alone", []).append(contestant("pika_alone", broker.port, COUNT, WINDOW))
+            for name in ("live", "backlog"):
+                runs.setdefault(name, []).append(contestant("bench_publish", name, broker.port, COUNT))
+            broker.rabbitmqctl("purge_queue", "bench.queue")
+    runs["store"] = [contestant("bench_publish", "store", 0, COUNT)]
+    rate = {name: COUNT / statistics.median(run["wall"] for run in found) for name, found in runs.items()}
+    cost = {
+        name: statistics.median(run["cpu"] for run in found) / COUNT * 1e6 for name, found in runs.items()
+    }
+    rows = [
+        Row(
+            f"yardstick: pika alone, window {WINDOW}, quorum queue",
+            f"{rate['alone']:,.0f} messages/s",
+            "",
+            f"{cost['alone']:.0f} us CPU a message",
+        )
+    ]
+    for name, title in {
+        "live": "store, publisher, confirm",
+        "backlog": "a backlog in the outbox, publisher, confirm",
+    }.items():
+        lag = max(run["lag_max"] for run in runs[name])
+        usual = statistics.median(run["lag_p99"] for run in runs[name])
+        rows.append(
+            Row(
+                title,
+                f"{rate[name]:,.0f} messages/s",
+                f"{rate[name] / rate['alone']:.2f}x",
+                f"against pika alone; {cost[name]:.0f} us CPU; hub lag p99 {usual:.0f} max {lag:.0f} ms",
+            )
+        )
+    batches = f"{CALLERS} callers, {BATCH} at a time; {cost['store']:.0f} us CPU"
+    rows.append(Row("store alone, each durable (fsync)", f"{rate['store']:,.0f} messages/s", "", batches))
+    return rows
 
 
-def pika_alone(address: RabbitAddress, batch: list[Message]) -> int:
-    """The sink without outbox and publisher: basic_publish and its confirms, a window in flight."""
-    sink = RabbitSink(address, exchange="bench.calls", queue="bench.queue")
-    sink.open()
-    entries = [Entry(i, m) for i, m in enumerate(batch)]
-    sent = done = 0
-    while done < len(entries):
-        room = min(32, WINDOW - (sent - done))
-        chunk = entries[sent : sent + room]
-        if chunk:
-            sink.publish(chunk)
-            sent += len(chunk)
-        done += len(sink.poll(0.0 if chunk else 0.5))
-    sink.close()
-    return done
+# -- the contestants, each in a process of its own -----------------------------
 
 
-def whole_way(native: Offload, sink: Sink, batch: list[Message], *, stored_before: bool) -> Figure:
+def whole_way(port: int, count: int, *, stored_before: bool) -> dict[str, float]:
     """`store` by several callers, publisher, confirm, noted in the outbox."""
+    from daemon.outbox.keeper import Keeper
+    from daemon.outbox.publisher import Publisher
+    from daemon.outbox.rabbitlink import RabbitAddress
+    from daemon.outbox.rabbitmq import RabbitSink
+    from daemon.outbox.store import Outbox
+    from daemon.runtime.offload import Offload
+
+    batch = messages(f"{stored_before}-{time.time()}", count)
     with tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as folder:
-        box = Outbox(Path(folder) / "outbox.sqlite", native.call)
+        box = Outbox(Path(folder) / "outbox.sqlite", Offload().call)
         box.open()
+        sink = RabbitSink(RabbitAddress("127.0.0.1", port), exchange="bench.calls", queue="bench.queue")
         publisher = Publisher("", box, sink, window=WINDOW)
-        keeper = Keeper(box)
         stop = threading.Event()
-        threads = [threading.Thread(target=part.run, args=(stop,)) for part in (publisher, keeper)]
-
-        def store_all() -> None:
-            callers = [threading.Thread(target=store_part, args=(box, part)) for part in parts(batch)]
-            for thread in callers:
-                thread.start()
-            for thread in callers:
-                thread.join()
-
-        def drained() -> int:
-            if not stored_before:
-                store_all()
-            while publisher.status()["published"] != len(batch):
-                time.sleep(0.005)
-            return len(batch)
-
+        threads = [threading.Thread(target=part.run, args=(stop,)) for part in (publisher, Keeper(box))]
         if stored_before:
-            store_all()
-            for thread in threads:
-                thread.start()
-        else:
-            for thread in threads:
-                thread.start()
-            while not publisher.status()["connected"]:
-                time.sleep(0.01)
-        figure = measured(drained)
+            store_all(box, batch)
+        for thread in threads:
+            thread.start()
+        while not stored_before and not publisher.status()["connected"]:
+            time.sleep(0.01)
+        result = Stopwatch()
+        if not stored_before:
+            store_all(box, batch)
+        while publisher.status()["published"] != count:
+            time.sleep(0.005)
+        figures = result.stop()
         stop.set()
         for thread in threads:
             thread.join()
         box.close()
-    return figure
+    return figures
 
 
-def parts(batch: list[Message]) -> list[list[Message]]:
-    """One share per caller: a call belongs to one of them."""
+def store_alone(count: int) -> dict[str, float]:
+    """The outbox without a way out."""
+    from daemon.outbox.store import Outbox
+    from daemon.runtime.offload import Offload
+
+    with tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as folder:
+        box = Outbox(Path(folder) / "outbox.sqlite", Offload().call)
+        box.open()
+        batch = messages("store", count)
+        watch = Stopwatch()
+        store_all(box, batch)
+        figures = watch.stop()
+        box.close()
+    return figures
+
+
+class Stopwatch:
+    """Seconds, CPU seconds and the hub's lag."""
+
+    def __init__(self) -> None:
+        self._ticker = Ticker()
+        self._began = time.perf_counter(), time.process_time()
+
+    def stop(self) -> dict[str, float]:
+        """Since the start."""
+        wall, cpu = time.perf_counter() - self._began[0], time.process_time() - self._began[1]
+        return {"wall": wall, "cpu": cpu, **self._ticker.end()}
+
+
+def store_all(box: Outbox, batch: list[Message]) -> None:
+    """By several callers at once; a call belongs to one of them."""
     shares: list[list[Message]] = [[] for _ in range(CALLERS)]
     for message in batch:
         shares[hash(message.order) % CALLERS].append(message)
-    return shares
+
+    def store(share: list[Message]) -> None:
+        for start in range(0, len(share), BATCH):
+            box.store(share[start : start + BATCH])
+
+    callers = [threading.Thread(target=store, args=(share,)) for share in shares]
+    for thread in callers:
+        thread.start()
+    for thread in callers:
+        thread.join()
 
 
-def store_part(box: Outbox, share: list[Message], size: int = BATCH) -> None:
-    for start in range(0, len(share), size):
-        box.store(share[start : start + size])
-
-
-def store_alone(native: Offload, batch: list[Message], callers: int, size: int) -> Figure:
-    with tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as folder:
-        box = Outbox(Path(folder) / "outbox.sqlite", native.call)
-        box.open()
-
-        def work() -> int:
-            each = len(batch) // callers
-            shares = [batch[i * each : (i + 1) * each] for i in range(callers)]
-            threads = [threading.Thread(target=store_part, args=(box, share, size)) for share in shares]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            return each * callers
-
-        figure = measured(work)
-        print(f"    ({box.commits} transactions)", flush=True)
-        box.close()
-    return figure
-
-
-def show(what: str, figures: list[Figure], yardstick: float | None = None) -> float:
-    rate = statistics.median(f.rate for f in figures)
-    gap, p99 = max(f.gap for f in figures), statistics.median(f.p99 for f in figures)
-    ratio = f"  {rate / yardstick:5.2f} of the yardstick" if yardstick else ""
-    print(f"{what:52} {rate:8.0f} messages/s   hub gap max {gap:5.1f} p99 {p99:5.1f} ms{ratio}", flush=True)
-    return rate
-
-
-def main() -> int:
-    """Print the table."""
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
-    native = Offload()
-    for callers, size in ((1, 1), (40, 1), (4, 25), (1, 200)):
-        batch = messages(f"s{callers}-{size}", min(count, 2000 if size == 1 else count))
-        figure = store_alone(native, batch, callers, size)
-        show(f"store alone, {callers} callers, {size} at a time", [figure])
-    with tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as folder:
-        sink = FileSink(Path(folder), native.call)
-        show(
-            "store, publisher, file sink",
-            [whole_way(native, sink, messages("f", count), stored_before=False)],
-        )
-    reason = unavailable_reason()
-    if reason is not None:
-        print(f"without RabbitMQ: {reason}")
-        return 0
-    with RabbitMQ() as broker:
-        address = RabbitAddress(broker.host, broker.port)
-        alone: list[Figure] = []
-        live: list[Figure] = []
-        backlog: list[Figure] = []
-        for step in range(ROUNDS):
-            batch = messages(f"a{step}", count)
-            alone.append(measured(lambda batch=batch: pika_alone(address, batch)))  # type: ignore[misc]
-            for figures, before in ((live, False), (backlog, True)):
-                sink_ = RabbitSink(address, exchange="bench.calls", queue="bench.queue")
-                figures.append(
-                    whole_way(native, sink_, messages(f"w{step}{before}", count), stored_before=before)
-                )
-            broker.rabbitmqctl("purge_queue", "bench.queue")
-        yardstick = show("yardstick: pika alone, window 500, quorum queue", alone)
-        show("store, publisher, RabbitMQ", live, yardstick)
-        show("backlog of the outbox, publisher, RabbitMQ", backlog, yardstick)
-    return 0
+def main() -> None:
+    """One contestant; prints JSON."""
+    name, port, count = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    if name == "store":
+        figures = store_alone(count)
+    else:
+        figures = whole_way(port, count, stored_before=name == "backlog")
+    print(json.dumps(figures))
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    from gevent import monkey
+
+    monkey.patch_all()
+    main()
