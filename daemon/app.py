@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from threading import Event
 from zoneinfo import ZoneInfo
@@ -158,10 +159,10 @@ class Daemon:
         add(self._watchdog)
         for service in self._extras.services:
             add(service)
-        if not settings.node.shadow:
-            add(self._keeper)
+        add(self._keeper)
         for asterisk in settings.asterisk:
-            watched = watch(settings, asterisk, self._store)
+            watched = watch(settings, asterisk, partial(self._store, asterisk.name))
+            watched.reconciliation.restore(self._outbox.state(asterisk.name))
             self._watched[asterisk.name] = watched
         if not settings.node.shadow and settings.node.mode != "slave":
             self._add_publisher(
@@ -177,9 +178,9 @@ class Daemon:
         if self._extras.terminal and self.logs.terminal is not None:
             add(Terminal(self._registry, sys.stdin, self.logs.terminal, banner=self._banner))
 
-    def _store(self, messages: Sequence[Message]) -> None:
-        if not self.settings.node.shadow:
-            self._outbox.store(messages)
+    def _store(self, asterisk: str, messages: Sequence[Message], state: Mapping[str, bytes | None]) -> None:
+        kept = () if self.settings.node.shadow else messages
+        self._outbox.store(kept, {(asterisk, key): data for key, data in state.items()})
 
     def _add_publisher(self, broker: str, publisher: Publisher) -> None:
         self._publishers[broker] = publisher

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from zoneinfo import ZoneInfo
 
 from daemon.ari.address import Address
+from daemon.ari.gather import gather
 from daemon.ari.inbox import Inbox, Lost, Mark, Opened
 from daemon.ari.listener import Listener
 from daemon.ari.monitor import Monitor
@@ -70,17 +71,28 @@ class Reconciliation:
             self.gaps += 1
             self.tracker.lost(mark.at)
             self.pending = True
-        if self.pending and not isinstance(mark, Lost):
-            return self._reconcile()
-        return ()
+        if isinstance(mark, Lost):
+            return ()
+        first = isinstance(mark, Opened) and mark.generation == 1
+        return self.now() if self.pending or first else ()
 
-    def _reconcile(self) -> Sequence[Fact]:
+    def restore(self, records: Iterable[bytes]) -> None:
+        """Take up what an earlier process knew; the first connection reconciles it."""
+        useless = self.tracker.restore(records, self.clock())
+        if useless:
+            log.warning("%d stored calls of %s are of no use: another version's", useless, self.asterisk.name)
+        if self.tracker.size:
+            self.pending = True
+            log.info("%s: %d calls are known from before", self.asterisk.name, self.tracker.active)
+
+    def now(self) -> Sequence[Fact]:
+        """Reconcile, in line with the events. Facts already told are not told again."""
         for attempt in range(1, _RECONCILE_TRIES + 1):
             try:
-                live = {str(channel["id"]) for channel in self._rest.channels()}
+                live = gather(self._rest, round(self.clock() * 1000))
             except (AriUnavailable, AriRefused) as error:
                 log.warning(
-                    "%s can't be asked which channels still exist (try %d of %d): %s",
+                    "%s can't be asked which channels exist (try %d of %d): %s",
                     self.asterisk.name,
                     attempt,
                     _RECONCILE_TRIES,
@@ -88,15 +100,8 @@ class Reconciliation:
                 )
                 continue
             self.pending = False
-            before = self.tracker.active
             facts = self.tracker.resync(live, self.clock())
-            ended = before - self.tracker.active
-            log.info(
-                "%s has %d channels after the gap; %d calls ended unseen",
-                self.asterisk.name,
-                len(live),
-                ended,
-            )
+            log.info("%s was reconciled: %d channels are alive", self.asterisk.name, len(live.channels))
             return facts
         log.error("calls of %s that ended unseen stay open until the next connection", self.asterisk.name)
         return ()
@@ -105,7 +110,7 @@ class Reconciliation:
 def watch(
     settings: Settings,
     asterisk: AsteriskSettings,
-    store: Callable[[Sequence[Message]], object],
+    store: Callable[[Sequence[Message], Mapping[str, bytes | None]], object],
 ) -> Watched:
     """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read."""
     holder = DirectoryHolder(asterisk.name, asterisk.definitions)

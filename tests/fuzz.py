@@ -20,6 +20,7 @@ from zoneinfo import ZoneInfo
 
 from daemon.ari.events import MalformedEvent, parse
 from daemon.calls.messages import Context, render
+from daemon.calls.reconcile import Live
 from daemon.calls.tracker import Tracker
 from daemon.console.registry import Registry
 from daemon.console.session import AuthFailed, Session
@@ -62,10 +63,10 @@ def calls(rng: random.Random) -> None:
         if rng.random() < 0.01:
             tracker.lost(at)
         if rng.random() < 0.01:
-            facts += tracker.resync([], at)
+            facts += tracker.resync(Live(0), at)
     end = max((at for at, _ in lines), default=0.0) + 7200
     facts += ex.until(tracker, end)
-    tracker.resync([], end)
+    tracker.resync(Live(0), end)
     ex.until(tracker, end + 7200)
     assert tracker.size == 0, "something is left behind"
     for fact in facts:

@@ -31,6 +31,7 @@ _STALL: Final = 1.0  # a longer pause than this between ticks is no quiet, but a
 _YIELD_EVERY: Final = 200  # events without giving way to others
 _STORE_EVERY: Final = 2000  # events at most between two stores
 _LAST_SECONDS: Final = 2.0  # for what is still in the inbox when the process stops
+_REMEMBER_EVERY: Final = 1.0  # seconds at most until the tracker's state is stored, without a message
 _MAX_TYPES: Final = 200  # different event types counted by name; garbage beyond them is "other"
 
 
@@ -46,6 +47,9 @@ class CallTracker(Protocol):
 
     def tick(self, now: float) -> list[Fact]:
         """The facts that the passing of time makes."""
+
+    def changes(self) -> Mapping[str, bytes | None]:
+        """What must be remembered over a restart since the last call, by key; None: no more."""
 
 
 class Tap:
@@ -80,7 +84,8 @@ class Monitor:
     """The service that turns one Asterisk's inbox into stored messages.
 
     `render` makes a message of a fact, or None where the fact is not sent.
-    `store` returns when all are durable; storing an id twice keeps it once.
+    `store` gets messages and the tracker's state that belongs to them, and returns
+    when all is durable; storing an id twice keeps it once.
     `on_mark` is told of Opened, Lost and Overflow, in line with the events;
     the facts that it returns (a reconciliation's) go the same way as others.
     """
@@ -91,7 +96,7 @@ class Monitor:
         inbox: Inbox,
         tracker: CallTracker,
         render: Callable[[Fact], Message | None],
-        store: Callable[[Sequence[Message]], object],
+        store: Callable[[Sequence[Message], Mapping[str, bytes | None]], object],
         *,
         on_mark: Callable[[Mark], Sequence[Fact]] | None = None,
         backoff: Backoff | None = None,
@@ -109,6 +114,8 @@ class Monitor:
         self._taps: tuple[Tap, ...] = ()
         self._facts: deque[Fact] = deque()
         self._unstored: list[Message] = []
+        self._state: dict[str, bytes | None] = {}
+        self._state_at = 0.0
         self._counts: dict[str, int] = {}
         self._events = 0
         self._malformed = 0
@@ -258,9 +265,12 @@ class Monitor:
             self._facts.popleft()
             if message is not None:
                 self._unstored.append(message)
-        while self._unstored:
+        if self._unstored or self._clock() - self._state_at >= _REMEMBER_EVERY:
+            self._state.update(self.tracker.changes())
+            self._state_at = self._clock()
+        while self._unstored or self._state:
             try:
-                self._store(tuple(self._unstored))
+                self._store(tuple(self._unstored), self._state)
             except TransientError as error:
                 if self._blocked_since is None:
                     self._blocked_since = self._clock()
@@ -274,6 +284,7 @@ class Monitor:
                 stop.wait(self._backoff.next())
             else:
                 self._unstored.clear()
+                self._state.clear()
         if self._blocked_since is not None:
             log.info(
                 "messages of %s are stored again after %.1f s",

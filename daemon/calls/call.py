@@ -89,6 +89,7 @@ class Leg:
     linkedids: list[str] = field(default_factory=list)
     call: Call | None = None
     reconciled: bool = False
+    ended_unseen: bool = False
     redirected: bool = False
     attempts: dict[str, Attempt] = field(default_factory=dict)
     partners: dict[str, int] = field(default_factory=dict)
@@ -204,12 +205,13 @@ def natural(text: str) -> list[int | str]:
 
 @dataclass(slots=True, eq=False)
 class Group:
-    """Legs that are one call now.
+    """Legs that are one call now. `key` names it where it is stored: the id of its first leg.
 
     `changed` is when (by `now`) it was last touched. `links` is what joined two
     legs and when (ms) at the earliest; one leg dialling another is not in it.
     """
 
+    key: str
     legs: dict[str, Leg] = field(default_factory=dict)
     calls: list[Call] = field(default_factory=list)
     digits: list[tuple[float, Leg, Digit]] = field(default_factory=list)

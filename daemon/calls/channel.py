@@ -38,6 +38,11 @@ class Name:
     sequence: str
     half: str
 
+    def __str__(self) -> str:
+        """The name as Asterisk writes it."""
+        half = f";{self.half}" if self.half else ""
+        return f"{self.technology}/{self.peer}{'-' if self.sequence else ''}{self.sequence}{half}"
+
     @property
     def is_local(self) -> bool:
         """One half of a Local channel: a hinge between two legs, no endpoint."""

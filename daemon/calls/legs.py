@@ -24,12 +24,14 @@ class Legs:
     `touched` collects the groups about which something new was learnt; the
     tracker empties it. `now` is the time of the input being handled. `strays`
     are channels made by Asterisk of which it is not known yet who dials them.
+    `dropped` are keys of groups that are no more; whoever stores them empties it.
     """
 
     def __init__(self, patience: float) -> None:
         self.now = 0.0
         self.touched: list[Group] = []
         self.strays: set[str] = set()
+        self.dropped: list[str] = []
         self._patience = patience
         self._legs: dict[str, Leg] = {}
         self._halves: dict[tuple[str, str], Leg] = {}
@@ -74,7 +76,7 @@ class Legs:
             created = millis(channel.creationtime)
         except ValueError:
             created = at
-        leg = self._legs[channel.id] = Leg(channel.id, name, created, Group(), self.now)
+        leg = self._legs[channel.id] = Leg(channel.id, name, created, Group(channel.id), self.now)
         leg.group.legs[leg.id] = leg
         self.see(leg, channel, at)
         self._find_twin(leg)
@@ -96,10 +98,16 @@ class Legs:
         self.touch(leg.group)
         linkedid = channel.channelvars.get(LINKEDID) if channel.channelvars else None
         if linkedid and linkedid not in leg.linkedids:
-            leg.linkedids.append(linkedid)
-            other = self._by_linkedid.setdefault(linkedid, self._legs.get(linkedid, leg))
-            if other is not leg:
-                self.link(leg, other, at)
+            self.relate(leg, linkedid, at)
+
+    def relate(self, leg: Leg, linkedid: str, at: int) -> None:
+        """`leg` has this linkedid: it is of one call with all that have it or had it."""
+        if linkedid in leg.linkedids:
+            return
+        leg.linkedids.append(linkedid)
+        other = self._by_linkedid.setdefault(linkedid, self._legs.get(linkedid, leg))
+        if other is not leg:
+            self.link(leg, other, at)
 
     def touch(self, group: Group) -> None:
         """Something new is known about this group."""
@@ -142,8 +150,24 @@ class Legs:
         if len(first.legs) < len(second.legs):
             first, second = second, first
         first.absorb(second)
+        self.dropped.append(second.key)
         self.touched.append(first)
         self._joined(first, at)
+
+    def restore(self, group: Group) -> None:
+        """Take up a group that an earlier process knew. KeyError: a channel of it is known already."""
+        for leg in group.legs.values():
+            if leg.id in self._legs:
+                raise KeyError(leg.id)
+        for leg in group.legs.values():
+            self._legs[leg.id] = leg
+            if leg.name.half and leg.gone_at is None:
+                self._halves.setdefault((leg.name.peer, leg.name.sequence), leg)
+            for linkedid in leg.linkedids:
+                self._by_linkedid.setdefault(linkedid, leg)
+        for call in group.calls:
+            call.merge_due = self.now + self._patience
+        self.touch(group)
 
     def remove(self, group: Group) -> None:
         """Forget a group that is over; the ids of its channels are remembered for a while."""
@@ -161,6 +185,7 @@ class Legs:
         for missing, links in tuple(self._waiting_links.items()):
             if any(leg.group is group for leg, _ in links):
                 del self._waiting_links[missing]
+        self.dropped.append(group.key)
         group.legs = {}
         group.calls = []
         group.links = {}

@@ -10,7 +10,7 @@ those who read them; daemon/calls/schemas has the JSON Schemas.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, Literal
@@ -19,6 +19,7 @@ import msgspec
 
 from daemon.calls.ids import fact_id
 from daemon.calls.model import Answered, Dtmf, Ended, Fact, Received
+from daemon.directory.endpoints import EndpointChange
 from daemon.directory.model import Directory
 from daemon.outbox.message import Message
 
@@ -88,11 +89,46 @@ def render(fact: Fact, ctx: Context) -> Message | None:
             **added,
         }
         document = {"operation": operation, "data": data}
+    return _message(document, ctx, id_, type_, f"{ctx.server}/{fact.call}", client)
+
+
+def render_endpoint(change: EndpointChange, ctx: Context) -> Message | None:
+    """The `endpoint-status` message of a change; None in the v2.7 format, which has no such type."""
+    if ctx.message_format == "v2.7":
+        return None
+    type_, endpoint = "endpoint-status", change.endpoint
+    client = ctx.directory.client_of(endpoint)
+    id_ = fact_id(ctx.server, "", type_, change.at, endpoint, change.state, str(change.at))
+    document = {
+        "operation": {
+            "type": type_,
+            "id": id_,
+            "timestamp": iso(ctx.now_ms, ctx.timezone),
+            "version": VERSION,
+            "server": ctx.server,
+            "seq": change.seq,
+            "recovered": change.recovered,
+        },
+        "data": {
+            "endpoint": endpoint,
+            "state": change.state,
+            "ip": change.ip,
+            "time": iso(change.at, ctx.timezone),
+            "client": client,
+            "guid": _guid(ctx.directory, endpoint),
+        },
+    }
+    return _message(document, ctx, id_, type_, f"{ctx.server}/{endpoint}", client)
+
+
+def _message(
+    document: Mapping[str, Any], ctx: Context, id_: str, type_: str, order: str, client: str | None
+) -> Message:
     return Message(
         id=id_,
         type=type_,
-        order=f"{ctx.server}/{fact.call}",
-        broker=_broker(directory, client),
+        order=order,
+        broker=_broker(ctx.directory, client),
         routing_key=f"call.{type_}.{_word(client)}.{ctx.server}",
         headers={
             "server": ctx.server,

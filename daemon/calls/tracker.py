@@ -13,15 +13,16 @@ interleaved differently say the same.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from daemon.ari.events import Event, millis
-from daemon.calls import telling
+from daemon.calls import memory, reconcile, telling
 from daemon.calls.call import Digit, Group, Leg
 from daemon.calls.legs import Legs
 from daemon.calls.model import Fact
 from daemon.calls.outcome import IsEndpoint
+from daemon.calls.reconcile import Live
 
 # A counter that falls back while the clock went on so many ms: Asterisk was restarted.
 _RESTART = 2000
@@ -66,6 +67,7 @@ class Tracker:
         self._timer_count = 0
         self._last_at = 0
         self._newest: tuple[int, int] | None = None
+        self._changed: dict[str, Group] = {}
         self._lost_at: int | None = None
         self._handlers: dict[str, Callable[[Event, int], None]] = {
             "ChannelCreated": self._created,
@@ -129,16 +131,48 @@ class Tracker:
         if self._lost_at is None:
             self._lost_at = round(now * 1000)
 
-    def resync(self, live: Collection[str], now: float) -> list[Fact]:
-        """Reconcile, in line with the events: only channels with an id in `live`
-        (GET /channels, asked after every event that was applied) still exist.
+    def resync(self, live: Live, now: float) -> list[Fact]:
+        """Reconcile, in line with the events, with what Asterisk says is alive now.
 
-        A leg that is gone unseen ended when the connection was lost.
+        It must have been asked after every event that was applied. A leg that is
+        gone unseen ended when the connection was lost.
         """
         facts = self.tick(now)
-        self._end_unseen([leg.id for leg in self._legs if leg.id not in live])
+        alive = {channel.id for channel in live.channels}
+        self._end_unseen([leg.id for leg in self._legs if leg.id not in alive])
+        reconcile.take_in(self._legs, live)
+        self._last_at = max(self._last_at, live.at)
         self._lost_at = None
         return facts + self._tell()
+
+    # -- memory ------------------------------------------------------------
+    def changes(self) -> dict[str, bytes | None]:
+        """What is to be stored since the last call: records by key, None where one is to be deleted."""
+        found: dict[str, bytes | None] = dict.fromkeys(self._legs.dropped)
+        self._legs.dropped.clear()
+        for group in self._changed.values():
+            if group.legs:
+                found[group.key] = memory.dump(group, self._last_at)
+        self._changed.clear()
+        return found
+
+    def restore(self, records: Iterable[bytes], now: float) -> int:
+        """Take up what an earlier process stored; how many records were of no use.
+
+        Afterwards the tracker is as after `lost`: the next step is `resync`.
+        """
+        useless = 0
+        self._legs.now = max(self._legs.now, now)
+        for record in records:
+            try:
+                group, last_at = memory.load(record, now)
+                self._legs.restore(group)
+            except (memory.Unreadable, KeyError):
+                useless += 1
+                continue
+            self._last_at = max(self._last_at, last_at)
+        self._lost_at = self._last_at or None
+        return useless
 
     # -- views -------------------------------------------------------------
     @property
@@ -148,7 +182,7 @@ class Tracker:
 
     @property
     def size(self) -> int:
-        """Everything that is kept: legs, timers and remembered ids. 0 when all is over."""
+        """Everything that is kept but the ids of ended channels; 0 when all is over."""
         return len(self._legs)
 
     def calls(self) -> list[CallView]:
@@ -193,7 +227,8 @@ class Tracker:
 
     def _destroyed(self, event: Event, at: int) -> None:
         leg = self._legs.known(event.channel, at)
-        if leg is not None and leg.gone_at is None:
+        if leg is not None and (leg.gone_at is None or leg.ended_unseen):
+            leg.ended_unseen = False
             leg.gone_at, leg.cause, leg.cause_text = at, event.cause, event.cause_txt
 
     def _hangup(self, event: Event, at: int) -> None:
@@ -288,7 +323,7 @@ class Tracker:
             if leg is None or leg.gone_at is not None:
                 continue
             leg.gone_at = max(leg.created, self._lost_at or self._last_at)
-            leg.reconciled = True
+            leg.reconciled = leg.ended_unseen = True
             self._legs.touch(leg.group)
 
     def _tell(self) -> list[Fact]:
@@ -299,6 +334,7 @@ class Tracker:
             for group in {id(group): group for group in touched}.values():
                 if not group.legs:
                     continue
+                self._changed[group.key] = group
                 told, due, over = self._telling.tell(group, self._legs.now, bool(self._legs.strays))
                 facts += told
                 if over:

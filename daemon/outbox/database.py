@@ -31,6 +31,9 @@ from daemon.outbox.message import Message
 Row = tuple[int, bytes, str, str, str, str, str, str, int, str]
 """seq, key, id, broker, order_key, type, routing_key, headers, timestamp, body."""
 
+StateKey = tuple[str, str]
+"""Whose state it is (an Asterisk's name), and its key there."""
+
 T = TypeVar("T")
 
 _CHUNKS = (64, 16, 4, 1)
@@ -68,6 +71,8 @@ class Batch:
     confirmed: list[int] = field(default_factory=list)
     # seq, next try (seconds since the epoch), why
     postponed: list[tuple[int, float, str]] = field(default_factory=list)
+    # What is remembered beside the messages; None: forgotten
+    state: dict[StateKey, bytes | None] = field(default_factory=dict)
 
 
 def key_of(message_id: str) -> bytes:
@@ -203,6 +208,12 @@ class Database:
                 found.update(key for (key,) in self._read(f"SELECT id FROM seen WHERE id IN ({marks})", part))  # noqa: S608
         return found
 
+    def state(self, owner: str) -> list[bytes]:
+        """What is remembered for this owner."""
+        with _translated():
+            rows = self._read("SELECT data FROM state WHERE owner = ?", (owner,))
+        return [bytes(data) for (data,) in rows]
+
     def summary(self) -> tuple[int, Mapping[str, tuple[int, float]]]:
         """The highest seq ever seen, and by broker how many are pending and when the oldest was stored."""
         with _translated():
@@ -329,6 +340,11 @@ def _change(connection: sqlite3.Connection, batch: Batch) -> None:
                 "UPDATE seen SET at = ? WHERE id = ?", [(int(batch.now), key_of(i)) for (i,) in late]
             )
         connection.execute("DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
+    if batch.state:
+        gone = [key for key, data in batch.state.items() if data is None]
+        kept = [(*key, data) for key, data in batch.state.items() if data is not None]
+        connection.executemany("DELETE FROM state WHERE owner = ? AND key = ?", gone)
+        connection.executemany("INSERT OR REPLACE INTO state (owner, key, data) VALUES (?,?,?)", kept)
     if batch.postponed:
         connection.executemany(
             "UPDATE messages SET attempts = attempts + 1, next_try = ?, last_error = ? WHERE seq = ?",

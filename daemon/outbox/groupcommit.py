@@ -8,20 +8,23 @@ commit for itself alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
-from daemon.outbox.database import row_of
+from daemon.outbox.database import StateKey, row_of
 from daemon.outbox.message import Message
 
 
 class Ticket:
     """One caller's messages and what became of them: `stored` new ones, or `error`."""
 
-    __slots__ = ("error", "leads", "messages", "rows", "stored", "wake")
+    __slots__ = ("error", "leads", "messages", "rows", "state", "stored", "wake")
 
-    def __init__(self, messages: Sequence[Message]) -> None:
+    def __init__(
+        self, messages: Sequence[Message], state: Mapping[StateKey, bytes | None] | None = None
+    ) -> None:
         self.messages = messages
+        self.state = state or {}
         # Without their numbers, which are given in the order of the commits. Made here, so that
         # a message which can't be written fails its own caller only.
         self.rows = [row_of(0, message) for message in messages]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Mapping
 
-VERSION = 1
+VERSION = 2
 
 _TABLES = """
 CREATE TABLE messages (          -- what is not confirmed yet
@@ -31,11 +31,22 @@ CREATE TABLE seen (              -- ids stored and published lately: the same id
 ) WITHOUT ROWID;
 CREATE INDEX seen_at ON seen (at, seq);
 """
+_STATE = """
+CREATE TABLE state (             -- what a tracker knows: written with the messages it belongs to
+    owner TEXT NOT NULL,
+    key   TEXT NOT NULL,
+    data  BLOB NOT NULL,
+    PRIMARY KEY (owner, key)
+) WITHOUT ROWID;
+"""
 
-# From version N to N + 1, in one transaction each. The state of the call tracker
-# will come as version 2: a table of its own, written in the transaction of the
-# messages it belongs to.
-MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {}
+
+def _to_2(connection: sqlite3.Connection) -> None:
+    connection.execute(_STATE)
+
+
+MIGRATIONS: Mapping[int, Callable[[sqlite3.Connection], None]] = {1: _to_2}
+"""From version N to N + 1, in one transaction each."""
 
 
 class FromTheFuture(Exception):
@@ -51,7 +62,7 @@ def prepare(connection: sqlite3.Connection) -> int:
     if found > VERSION:
         raise FromTheFuture(f"version {found}, this program knows up to {VERSION}")
     if found == 0:
-        connection.executescript(f"BEGIN;{_TABLES}PRAGMA user_version = {VERSION};COMMIT;")
+        connection.executescript(f"BEGIN;{_TABLES}{_STATE}PRAGMA user_version = {VERSION};COMMIT;")
         return 0
     for version in range(found, VERSION):
         connection.execute("BEGIN IMMEDIATE")

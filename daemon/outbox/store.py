@@ -21,13 +21,14 @@ from threading import Lock
 from typing import Any
 
 from daemon.errors import FatalError, TransientError
-from daemon.outbox.database import Batch, Damaged, Database, DiskTrouble, Row
+from daemon.outbox.database import Batch, Damaged, Database, DiskTrouble, Row, StateKey
 from daemon.outbox.entry import Entry
 from daemon.outbox.groupcommit import Line, Ticket
 from daemon.outbox.lockfile import DirectoryLock, put_aside
 from daemon.outbox.message import Message
 from daemon.outbox.schema import FromTheFuture
 from daemon.outbox.spillover import Spillover
+from daemon.outbox.waiting import Waiting
 
 log = logging.getLogger("arimonitor.outbox")
 
@@ -68,8 +69,8 @@ class Outbox:
         self._confirmed: dict[int, None] = {}  # not written yet, in the order they came
         self._postponed: dict[int, tuple[float, str]] = {}
         self._subscribers: dict[str, Callable[[list[Entry]], None]] = {}
-        self._count: dict[str, int] = {}
-        self._oldest: dict[str, float] = {}
+        self._waiting = Waiting()
+        self._state: dict[StateKey, bytes | None] = {}  # not written yet: the disk was full
         self._seq = 0
         self.stored_total = 0
         self.commits = 0
@@ -99,11 +100,9 @@ class Outbox:
             raise FatalError(
                 f"the outbox {self.path} can't be opened: {error}; see to the disk's space and rights"
             ) from error
-        for broker, (count, stored_at) in found.items():
-            self._count[broker] = count
-            self._oldest[broker] = stored_at
-        if self._count:
-            log.info("the outbox has %d messages that are not published yet", sum(self._count.values()))
+        self._waiting.begin(found)
+        if found:
+            log.info("the outbox has messages that are not published yet: %d", sum(self.counts().values()))
 
     def _put_aside(self, error: Damaged) -> None:
         self._offload(self._database.close)
@@ -133,15 +132,17 @@ class Outbox:
 
     # -- in ---------------------------------------------------------------------------------
 
-    def store(self, messages: Sequence[Message]) -> int:
+    def store(self, messages: Sequence[Message], state: Mapping[StateKey, bytes | None] | None = None) -> int:
         """Keep these in their order; returns when they are durable. How many of the ids were new.
 
+        `state` is what somebody must remember beside them (None: forget it), written
+        in the same transaction; while the disk is full it waits.
         Raises OutboxFull where neither the disk nor the memory has room for
         them: nothing of them is kept then, and the caller holds them back.
         """
-        if not messages:
+        if not messages and not state:
             return 0
-        ticket = Ticket(messages)
+        ticket = Ticket(messages, state or {})
         self._line.pass_through(ticket, self._commit_for)
         if ticket.error is not None:
             raise ticket.error
@@ -157,7 +158,7 @@ class Outbox:
         for seq in seqs:
             if not (self._degraded and self._spill.confirm(seq)):
                 self._confirmed[seq] = None
-        self._count[broker] = self._count.get(broker, 0) - len(seqs)
+        self._waiting.confirmed(broker, len(seqs))
 
     def postpone(self, seq: int, until: float, reason: str) -> None:
         """This was refused and waits until then (seconds since the epoch), also over a restart."""
@@ -179,6 +180,8 @@ class Outbox:
     def _commit_once(self) -> None:
         """One transaction with all who wait. The caller holds `_commit`."""
         tickets = self._line.take(_BATCH)
+        for ticket in tickets:
+            self._state.update(ticket.state)
         batches = [self._numbered(ticket) for ticket in tickets]
         try:
             self._settle(tickets, batches)
@@ -196,7 +199,9 @@ class Outbox:
             self._hold(tickets, batches)
             return
         try:
-            known = self._write(Batch(self._now(), rows=[row for batch in batches for row, _ in batch]))
+            rows = [row for batch in batches for row, _ in batch]
+            known = self._write(Batch(self._now(), rows=rows, state=dict(self._state)))
+            self._state.clear()
         except DiskTrouble as error:
             self._degrade(error)
             self._hold(tickets, batches)
@@ -238,9 +243,7 @@ class Outbox:
             by_broker.setdefault(message.broker, []).append(Entry(seq, message))
         self.stored_total += len(fresh)
         for broker, entries in by_broker.items():
-            if not self._count.get(broker):
-                self._oldest[broker] = self._now()
-            self._count[broker] = self._count.get(broker, 0) + len(entries)
+            self._waiting.stored(broker, len(entries), self._now())
             subscriber = self._subscribers.get(broker)
             if subscriber is not None:
                 subscriber(entries)
@@ -359,22 +362,26 @@ class Outbox:
         except Damaged as error:
             raise FatalError(f"the outbox {self.path} is damaged: {error}") from error
 
+    def state(self, owner: str) -> list[bytes]:
+        """What `owner` stored as state, in no order."""
+        found: list[bytes] = self._reading(self._database.state, owner)
+        return found
+
     def counts(self) -> Mapping[str, int]:
         """How many messages wait, by broker. Cheap."""
-        return dict(self._count)
+        return self._waiting.counts()
 
     def oldest(self, broker: str) -> float:
         """Age in seconds of the oldest message that waits, as of the last `refresh`; 0 where none does."""
-        now = self._now()
-        return max(0.0, now - self._oldest.get(broker, now)) if self._count.get(broker) else 0.0
+        return self._waiting.age(broker, self._now())
 
     # -- upkeep, called by the keeper -------------------------------------------------------
 
     def refresh(self) -> None:
         """Look up the ages that `oldest` tells."""
         if self._degraded is None:
-            brokers = [broker for broker, count in self._count.items() if count]
-            self._oldest.update(self._reading(self._database.oldest, brokers))
+            brokers = [broker for broker, count in self.counts().items() if count]
+            self._waiting.looked_up(self._reading(self._database.oldest, brokers))
 
     def prune(self) -> bool:
         """Forget some of the ids that are old enough; True if there may be more."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import pytest
@@ -57,6 +57,9 @@ class Recorder:
     def tick(self, now: float) -> list[Fact]:
         return []
 
+    def changes(self) -> dict[str, bytes | None]:
+        return {}
+
     def types(self) -> list[str]:
         return [event.type for event in self.seen]
 
@@ -72,7 +75,7 @@ def no_message(fact: Fact) -> Message | None:
     raise AssertionError(f"no fact was made, but {fact} is rendered")
 
 
-def count(messages: Sequence[Message]) -> int:
+def count(messages: Sequence[Message], state: Mapping[str, bytes | None]) -> int:
     return len(messages)
 
 

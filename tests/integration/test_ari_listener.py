@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -339,12 +339,15 @@ class Recorder:
     def tick(self, now: float) -> list[Fact]:
         return []
 
+    def changes(self) -> dict[str, bytes | None]:
+        return {}
+
 
 def no_message(fact: Fact) -> Message | None:
     raise AssertionError(f"no fact was made, but {fact} is rendered")
 
 
-def nothing_to_store(messages: Sequence[Message]) -> int:
+def nothing_to_store(messages: Sequence[Message], state: Mapping[str, bytes | None]) -> int:
     return len(messages)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -53,6 +53,10 @@ class RecordingTracker:
         self.ticks.append(now)
         return []
 
+    def changes(self) -> dict[str, bytes | None]:
+        """The last channel that was seen is what this tracker remembers."""
+        return {"last": self.seen[-1][1].encode()} if self.seen else {}
+
 
 class Store:
     """Keeps what it is given; fails as often as it is told; stops the monitor after `wanted`."""
@@ -61,15 +65,17 @@ class Store:
         self.ids: list[str] = []
         self.calls = 0
         self.dies = False
+        self.state: dict[str, bytes | None] = {}
         self._stop, self._wanted, self._failures = stop, wanted, failures
 
-    def __call__(self, messages: Sequence[Message]) -> int:
+    def __call__(self, messages: Sequence[Message], state: Mapping[str, bytes | None]) -> int:
         self.calls += 1
         if self.dies:
             raise OSError("not translated")
         if self.calls <= self._failures:
             raise TransientError("the disk is full")
         self.ids += [message.id for message in messages]
+        self.state.update(state)
         if len(self.ids) >= self._wanted:
             self._stop.set()
         return len(messages)
@@ -136,6 +142,7 @@ def test_a_bug_of_the_tracker_costs_one_event(caplog: pytest.LogCaptureFixture) 
     monitor, _, store, stop = monitor_of(Batch(1, frames), wanted=2)
     monitor.run(stop)
     assert store.ids == ["a", "c"]
+    assert store.state == {"last": b"c"}
     assert monitor.status()["tracker_errors"] == 1
     assert "failed on Dial of channel b" in caplog.text
 

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from daemon.ari.events import Channel
 from daemon.calls.model import Fact
+from daemon.calls.reconcile import Live
 from daemon.calls.tracker import Tracker
 from tests.unit.calls import expectations as ex
 from tests.unit.calls.test_tracker_stories import name, stories
@@ -94,7 +96,7 @@ def test_lost_and_shuffled_events_leave_nothing_behind(data: st.DataObject) -> N
     tracker = Tracker("voip3")
     _, facts = ex.play([lines[index] for index in kept], tracker)
     now = max(at for at, _ in lines) + 7200
-    facts += tracker.resync([], now)
+    facts += tracker.resync(Live(0), now)
     facts += ex.until(tracker, now + 3600)
     assert tracker.size == 0
     assert tracker.active == 0
@@ -117,7 +119,8 @@ def test_a_call_cut_in_the_middle_is_ended_by_reconciliation() -> None:
     tracker.lost(lost)
     gone, alive = (view.call for view in tracker.calls())
     living = next(view.legs for view in tracker.calls() if view.call == alive)
-    told = tracker.resync(living, lost + 4) + ex.until(tracker, lost + 60)
+    live = Live(round(lost * 1000) + 4000, tuple(Channel(id=leg, name=f"PJSIP/{leg}") for leg in living))
+    told = tracker.resync(live, lost + 4) + ex.until(tracker, lost + 60)
     assert [(type(fact), fact.call, fact.recovered) for fact in told] == [(ex.Ended, gone, True)]
     assert isinstance(told[0], ex.Ended)
     assert told[0].endtime == round(lost * 1000)

@@ -1,0 +1,117 @@
+"""What an Asterisk's REST interface says is going on, taken into the tracker's evidence. Pure.
+
+After a gap (a lost connection, a restart of this daemon, an overflow) the
+events do not tell what happened meanwhile. `GET /channels` and `/bridges` do,
+but not when a call was answered and what was recorded: channel variables and
+the creation of the bridge fill that in, as far as they can.
+
+Source: docs.asterisk.org, "Channels REST API", "Bridges REST API".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from daemon.ari.events import Channel
+from daemon.calls.call import Leg
+from daemon.calls.channel import CONNECTING
+from daemon.calls.legs import LINKEDID, Legs
+
+RECORDING = "MIXMONITOR_FILENAME"
+CDR_ANSWER = "CDR(answer,u)"
+"""The CDR's answer as seconds since the epoch (option u), empty while unanswered."""
+VARIABLES = (LINKEDID, RECORDING, CDR_ANSWER)
+
+
+@dataclass(frozen=True, slots=True)
+class LiveBridge:
+    """A bridge there is now. `created` in ms, by Asterisk's clock."""
+
+    id: str
+    bridge_type: str
+    creator: str
+    created: int
+    channels: tuple[str, ...]
+
+    @property
+    def is_a_talk(self) -> bool:
+        """Those in it talk with one another: no waiting room, no conference."""
+        return self.bridge_type != "holding" and self.creator != "ConfBridge"
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """Everything that is alive at `at` (ms). `variables` by channel id, then by name."""
+
+    at: int
+    channels: tuple[Channel, ...] = ()
+    bridges: tuple[LiveBridge, ...] = ()
+    variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+def missing_variables(channels: tuple[Channel, ...]) -> dict[str, tuple[str, ...]]:
+    """Which variables must be asked for, by channel id: those that the snapshots do not bring."""
+    wanted: dict[str, tuple[str, ...]] = {}
+    for channel in channels:
+        brought = channel.channelvars or {}
+        names = [name for name in (LINKEDID, RECORDING) if name not in brought]
+        if channel.state == "Up" and channel.dialplan.app_name not in ("AppDial", "AppQueue"):
+            names.append(CDR_ANSWER)
+        if names:
+            wanted[channel.id] = tuple(names)
+    return wanted
+
+
+def take_in(legs: Legs, live: Live) -> int:
+    """Make evidence of it; how many channels were not known before."""
+    talks = [bridge for bridge in live.bridges if bridge.is_a_talk]
+    bridged_since = {channel: bridge.created for bridge in talks for channel in bridge.channels}
+    found: set[str] = set()
+    for channel in live.channels:
+        known = legs.get(channel.id) is not None
+        leg = legs.take(channel, live.at)
+        if leg is None:
+            continue
+        variables = live.variables.get(channel.id, {})
+        if not known:
+            found.add(leg.id)
+            leg.reconciled = True
+        if variables.get(LINKEDID):
+            legs.relate(leg, variables[LINKEDID], live.at)
+        leg.record(variables.get(RECORDING, ""), live.at)
+        if channel.state == "Up" and leg.up_at is None:
+            leg.up_at = _answered_at(variables, bridged_since.get(leg.id), live.at)
+            leg.up_application = channel.dialplan.app_name
+            leg.reconciled = True
+    for bridge in talks:
+        for one, two in zip(bridge.channels, bridge.channels[1:], strict=False):
+            leg = legs.get(one)
+            if leg is not None and two not in leg.partners:
+                # Who was known before has met since; who was not may have been there from the first.
+                legs.meet(leg, two, bridge.created if {one, two} & found else live.at)
+    for channel in live.channels:
+        leg = legs.get(channel.id)
+        if leg is not None and leg.id in found and _originates(leg, channel):
+            legs.begin(leg, live.at, held=channel.dialplan.exten.startswith("*"))
+    return len(found)
+
+
+def _originates(leg: Leg, channel: Channel) -> bool:
+    """Whose call is it? Its linkedid is its own, or it runs a dialplan that nobody dialled."""
+    if leg.group.calls or leg.name.is_local or leg.parent is not None:
+        return False
+    if leg.linkedids:
+        return leg.is_its_own
+    application = channel.dialplan.app_name
+    return channel.state in ("Ring", "Up") and (
+        application not in CONNECTING or application in ("Dial", "Queue")
+    )
+
+
+def _answered_at(variables: Mapping[str, str], bridged_since: int | None, now: int) -> int:
+    """When it was answered: the bridge knows it to the millisecond, the CDR to the second."""
+    if bridged_since is not None:
+        return bridged_since
+    text = variables.get(CDR_ANSWER, "").partition(".")[0]
+    return int(text) * 1000 if text.isdecimal() and int(text) else now
