@@ -16,7 +16,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +151,7 @@ def whole_way(port: int, events: int, calls: int) -> dict[str, float]:
     from daemon.ari.monitor import Monitor
     from daemon.ari.session import ListenerOptions
     from daemon.calls.tracker import Tracker
+    from daemon.outbox.message import Message
     from daemon.outbox.store import Outbox
     from daemon.runtime.offload import Offload
     from tests.bench.feed import MESSAGES
