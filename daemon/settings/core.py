@@ -93,6 +93,11 @@ class AsteriskSettings(Section):
     cdr: OptionalPath = restart(
         Path("/var/log/asterisk/cdr-csv/Master.csv"), 'finds calls missed entirely; "": the site keeps none'
     )
+    ami: OptionalAddress = live(
+        "", 'HOST:PORT of its manager interface: tells where phones are registered from; "": none'
+    )
+    ami_username: Text = live("arimonitor", "the user of manager.conf", min_length=1)
+    ami_password: Secret = live(None, "the secret of that user")
     connect_timeout: Number = live(5.0, "seconds for a connection and its handshake", gt=0, le=120)
     request_timeout: Number = live(5.0, "seconds for one REST request", gt=0, le=120)
     ping_interval: Number = live(

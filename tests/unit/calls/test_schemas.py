@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 
 from daemon.calls import schemas
-from daemon.calls.messages import V27_TYPES, render
+from daemon.calls.messages import V27_TYPES, render, render_endpoint
+from daemon.directory.endpoints import EndpointChange
 from tests.unit.calls.test_messages import ANSWERED, CTX, DTMF, ENDED, RECEIVED, UNANSWERED, V27
 
 FACTS = {
@@ -31,6 +32,15 @@ FACTS = {
     "ended, two recordings": replace(ENDED, recordings=("a.wav", "b.wav")),
 }
 MESSAGES = {f"v3, {name}": json.loads(render(fact, CTX).body) for name, fact in FACTS.items()}
+CHANGE = EndpointChange("1013010", "online", "192.0.2.10", 1761562800120, 1, False)
+MESSAGES |= {
+    f"v3, {name}": json.loads(render_endpoint(change, CTX).body)
+    for name, change in {
+        "endpoint": CHANGE,
+        "endpoint went, nothing known": replace(CHANGE, endpoint="unheard-of", state="offline", ip=None),
+        "endpoint found late": replace(CHANGE, state="unknown", recovered=True),
+    }.items()
+}
 MESSAGES |= {
     f"v2.7, {name}": json.loads(message.body)
     for name, fact in FACTS.items()
@@ -59,7 +69,14 @@ def validator(message: dict, *, strict: bool = True) -> jsonschema.Draft202012Va
 
 
 def test_there_is_one_for_every_type_and_one_for_the_old_form():
-    assert schemas.names() == ("answered-call", "call.v2.7", "dtmf", "ended-call", "received-call")
+    assert schemas.names() == (
+        "answered-call",
+        "call.v2.7",
+        "dtmf",
+        "ended-call",
+        "endpoint-status",
+        "received-call",
+    )
 
 
 @pytest.mark.parametrize("name", schemas.names())
@@ -79,8 +96,11 @@ def test_is_a_valid_schema_and_says_what_it_is_for(name):
     described(schema, "")
 
 
+WITHOUT_A_CALL = ("endpoint-status",)
+
+
 def test_what_all_types_share_is_the_same_everywhere():
-    types = [name for name in schemas.names() if name != schemas.V27]
+    types = [name for name in schemas.names() if name not in (schemas.V27, *WITHOUT_A_CALL)]
     loaded = [schemas.load(name) for name in types]
     shared = ("call", "origin", "destiny", "creationtime", "client", "origin_guid", "destiny_guid")
     for schema in loaded[1:]:
@@ -94,6 +114,14 @@ def test_what_all_types_share_is_the_same_everywhere():
                 schema["properties"]["operation"]["properties"][field]
                 == loaded[0]["properties"]["operation"]["properties"][field]
             )
+
+
+@pytest.mark.parametrize("name", WITHOUT_A_CALL)
+def test_what_has_no_call_still_has_the_same_identity(name):
+    mine, other = (schemas.load(each)["properties"]["operation"]["properties"] for each in (name, "dtmf"))
+    assert list(mine) == list(other)
+    for field in ("id", "timestamp", "version"):
+        assert mine[field] == other[field]
 
 
 def test_unknown_names_are_refused():
@@ -161,6 +189,10 @@ MUTATIONS = [
     ("v3, ended", "data", "recordings", ["a.wav", "a.wav"]),
     ("v3, ended", "data", "recordings", None),
     ("v3, ended, merged", "data", "merged_into", None),
+    ("v3, endpoint", "data", "endpoint", ""),
+    ("v3, endpoint", "data", "state", "Reachable"),
+    ("v3, endpoint", "data", "ip", ""),
+    ("v3, endpoint", "data", "time", None),
     ("v2.7, received", "payload", "status", 3),
     ("v2.7, received", "operation", "type", "dtmf"),
     ("v2.7, ended", "payload", "status", 4),
