@@ -1,4 +1,4 @@
-"""What each path answers, from the picture of this moment. Pure."""
+"""What each path answers, from the picture of this moment. Part of the service; no gevent, no socket."""
 
 from __future__ import annotations
 

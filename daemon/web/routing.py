@@ -1,4 +1,4 @@
-"""A table of routes as a WSGI application. Pure but for the log.
+"""A table of routes as a WSGI application. Adapter of WSGI (PEP 3333); no server, no socket.
 
     method + path --> Route.handler(Request) --> Response --> WSGI
 
