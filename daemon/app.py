@@ -76,6 +76,7 @@ class Daemon:
         self.logs = logs
         self._extras = extras
         self._started = time.monotonic()
+        self._publishes = not settings.node.shadow and settings.node.mode != "slave"
         self._notifier = Notifier.from_environ(os.environ)
         self._lease = LockfileLease(settings.node.data_dir)
         self._epoch = _elected(self._lease, settings)
@@ -90,7 +91,8 @@ class Daemon:
         self._sources = picture.Sources(
             settings=lambda: self.settings,
             watched=lambda: tuple(self._watched.values()),
-            publishers=lambda: tuple(self._publishers.values()),
+            publishers=lambda: self._publishers,
+            waiting=self._outbox.counts,
             supervisor=self._supervisor,
             hub=self._hub,
             outbox=self._keeper.status,
@@ -164,7 +166,7 @@ class Daemon:
             watched = watch(settings, asterisk, partial(self._store, asterisk.name))
             watched.reconciliation.restore(self._outbox.state(asterisk.name))
             self._watched[asterisk.name] = watched
-        if not settings.node.shadow and settings.node.mode != "slave":
+        if self._publishes:
             self._add_publisher(
                 brokers.DEFAULT, brokers.default_publisher(settings, self._outbox, self._offload.call)
             )
@@ -229,9 +231,8 @@ class Daemon:
         done: list[Reloaded] = []
         if what in (None, "config"):
             done.append(self._reload_configuration())
-        for which in ("clients", "endpoints", "mqservers"):
-            if what in (None, which):
-                done += self._reload_definitions(which)
+        if what != "config":
+            done += self._reload_definitions(what or "all")
         return done
 
     def _reload_configuration(self) -> Reloaded:
@@ -251,8 +252,9 @@ class Daemon:
         for name, watched in self._watched.items():
             result = watched.holder.reload(which)
             problems = tuple(str(line) for line in result.bad_lines)
-            done.append(Reloaded(which, name, result.ok, result.sentence, problems))
-        if which == "mqservers" and not self.settings.node.shadow and self.settings.node.mode != "slave":
+            what = "definitions" if which == "all" else which
+            done.append(Reloaded(what, name, result.ok, result.sentence, problems))
+        if which in ("all", "mqservers") and self._publishes:
             for added in self._add_server_publishers():
                 log.info("message server %s is new: messages for it are published from now on", added)
         return done
@@ -266,9 +268,8 @@ class Daemon:
             for done in self.reload(None):
                 log.log(
                     logging.INFO if done.ok else logging.ERROR,
-                    "reload of %s %s: %s",
-                    done.what,
-                    done.where,
+                    "reload of %s: %s",
+                    f"{done.what} of {done.where}" if done.where else done.what,
                     done.detail,
                 )
             self._notifier.ready()

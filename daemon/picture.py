@@ -32,7 +32,8 @@ class Sources:
 
     settings: Callable[[], Settings]
     watched: Callable[[], Sequence[Watched]]
-    publishers: Callable[[], Sequence[Publisher]]
+    publishers: Callable[[], Mapping[str, Publisher]]
+    waiting: Callable[[], Mapping[str, int]]
     supervisor: Supervisor
     hub: HubWatch
     outbox: Callable[[], Mapping[str, Any]]
@@ -53,7 +54,7 @@ def snapshot(sources: Sources) -> Snapshot:
         version=__version__,
         uptime_s=round(time.monotonic() - sources.started, 1),
         asterisk=tuple(_asterisk(each) for each in sources.watched()),
-        brokers=tuple(_broker(each, settings) for each in sources.publishers()),
+        brokers=tuple(_brokers(sources)),
         ha=HaStatus(
             backend=settings.ha.backend,
             connected=True,
@@ -80,7 +81,7 @@ def counters(sources: Sources) -> dict[str, int | float]:
             "events active_calls malformed reconnects queue_events overflowed tracker_errors unstored gaps"
         ).split():
             numbers[f"asterisk.{name}.{key}"] = _number(status[key])
-    for publisher in sources.publishers():
+    for publisher in sources.publishers().values():
         said = publisher.status()
         for key in (
             "outbox",
@@ -148,6 +149,16 @@ def _asterisk(watched: Watched) -> AsteriskStatus:
         gaps=watched.reconciliation.gaps,
         error=None if connected else str(listener["state"]),
     )
+
+
+def _brokers(sources: Sources) -> Iterable[BrokerStatus]:
+    publishers = sources.publishers()
+    for publisher in publishers.values():
+        yield _broker(publisher, sources.settings())
+    for name, count in sources.waiting().items():
+        if count > 0 and name not in publishers:
+            error = "no way out: this message server is in no __MQSERVERS__.DEF any more"
+            yield BrokerStatus(name or "mq", connected=False, outbox=count, oldest_s=0.0, error=error)
 
 
 def _broker(publisher: Publisher, settings: Settings) -> BrokerStatus:

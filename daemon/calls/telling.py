@@ -246,6 +246,9 @@ def _recordings(legs: list[Leg], group: Group) -> tuple[str, ...]:
             claim = (at, natural(leg.id), leg)
             if file not in begun or claim[:2] < begun[file][:2]:
                 begun[file] = claim
-    return tuple(
-        sorted((file for file in begun if begun[file][2] in legs), key=lambda file: (begun[file][:2], file))
-    )
+
+    def place(file: str) -> tuple[int, list[int | str], int, str]:
+        at, by_id, leg = begun[file]
+        return (leg.created, by_id, at, file)
+
+    return tuple(sorted((file for file in begun if begun[file][2] in legs), key=place))

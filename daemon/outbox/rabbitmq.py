@@ -1,4 +1,4 @@
-"""The RabbitMQ sink: pipelined confirms, mandatory, persistent (interfaces.md 4)."""
+"""The RabbitMQ sink: pipelined confirms, mandatory, persistent (docs/messages.md)."""
 
 from __future__ import annotations
 
