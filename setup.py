@@ -32,6 +32,7 @@ setup(
         "daemon.preflight",
         "daemon.runtime",
         "daemon.settings",
+        "daemon.web",
         "ha",
         "ssh",
     ],
@@ -46,6 +47,7 @@ setup(
         "kazoo>=2.11,<3",
         # and what else earns its place
         "msgspec>=0.19,<1",  # ARI events: 1 us each, typed
+        "prometheus-client>=0.21,<1",  # the metrics
         "pydantic>=2.9,<3",  # the configuration, validated whole
         "cryptography>=43",  # encrypted secrets (Fernet); paramiko needs it anyway
         "wsproto>=1.2,<2",  # the websocket server of the lab; h11 beneath it

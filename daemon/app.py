@@ -21,6 +21,7 @@ from threading import Event
 from zoneinfo import ZoneInfo
 
 from daemon import __version__, brokers, picture
+from daemon.calls.statistics import CallStatistics
 from daemon.console.live import Feed
 from daemon.console.registry import Registry
 from daemon.console.server import ConsoleServer
@@ -46,6 +47,9 @@ from daemon.settings import AsteriskSettings, Settings
 from daemon.settings.keys import changes, live_part, restart_needed, secrets
 from daemon.snapshot import Snapshot
 from daemon.watching import Watched, options, watch
+from daemon.web.pages import application
+from daemon.web.server import WebServer
+from daemon.web.sources import Sources as WebSources
 from ha.lockfile import EpochError, LeaseHeldError, LockfileLease
 
 log = logging.getLogger("arimonitor")
@@ -125,6 +129,22 @@ class Daemon:
             max_connections=manager.max_connections,
         )
         self._registry = registry
+        self._statistics = CallStatistics()
+        self._all_started = Event()
+        self._web: WebServer | None = WebServer(
+            settings.http.listen,
+            application(
+                WebSources(
+                    snapshot=self.snapshot,
+                    counters=self.counters,
+                    calls=lambda: picture.call_rows(self._watched.values()),
+                    event_counts=lambda: picture.event_counts(self._watched.values()),
+                    statistics=self._statistics,
+                    timezone=ZoneInfo(settings.node.timezone),
+                    started=self._all_started.is_set,
+                )
+            ),
+        )
         self._watchdog = Watchdog.from_environ(self._notifier, self._makes_progress, environ)
 
     # -- a run -------------------------------------------------------------
@@ -133,8 +153,10 @@ class Daemon:
         try:
             self._outbox.open()
             self.console.open()
+            self._open_web()
             self._add_services()
             self._supervisor.start()
+            self._all_started.set()
             self._supervisor.spawn("greenlet dump", dump_greenlets, signals.dump)
             self._supervisor.spawn("reload on SIGHUP", self._reload_on, signals.reload)
             log.info(
@@ -155,6 +177,18 @@ class Daemon:
             self._lease.release()
         log.info("arimonitor ended")
 
+    def _open_web(self) -> None:
+        """Ports that somebody configured must be free; without the default ones it goes on."""
+        if self._web is None:
+            return
+        try:
+            self._web.open()
+        except FatalError as error:
+            if "listen" in self.settings.http.model_fields_set:
+                raise
+            log.warning("no HTTP (health, metrics) this time: %s", error)
+            self._web = None
+
     def _add_services(self) -> None:
         settings, add = self.settings, self._supervisor.add
         add(self._hub)
@@ -163,7 +197,7 @@ class Daemon:
             add(service)
         add(self._keeper)
         for asterisk in settings.asterisk:
-            watched = watch(settings, asterisk, partial(self._store, asterisk.name))
+            watched = watch(settings, asterisk, partial(self._store, asterisk.name), self._statistics)
             watched.reconciliation.restore(self._outbox.state(asterisk.name))
             self._watched[asterisk.name] = watched
         if self._publishes:
@@ -177,6 +211,8 @@ class Daemon:
             add(Follower(watched.monitor, self._feed))
         add(Performance(self.counters))
         add(self.console)
+        if self._web is not None:
+            add(self._web)
         if self._extras.terminal and self.logs.terminal is not None:
             add(Terminal(self._registry, sys.stdin, self.logs.terminal, banner=self._banner))
 

@@ -26,6 +26,12 @@ from daemon.snapshot import (
 from daemon.watching import Watched
 
 
+_OF_AN_ASTERISK = (
+    "events active_calls malformed reconnects queue_events overflowed tracker_errors unstored "
+    "gaps gap_seconds"
+).split()
+
+
 @dataclass(frozen=True, slots=True)
 class Sources:
     """Where the picture comes from. `started` is on the monotonic clock (s)."""
@@ -74,12 +80,11 @@ def counters(sources: Sources) -> dict[str, int | float]:
     numbers: dict[str, int | float] = {"events": 0, "active_calls": 0, "uptime_s": 0}
     for each in sources.watched():
         name = each.settings.name
-        status = {**each.monitor.status(), "gaps": each.reconciliation.gaps}
+        gaps = {"gaps": each.reconciliation.gaps, "gap_seconds": round(each.reconciliation.gap_seconds, 1)}
+        status = {**each.monitor.status(), **gaps}
         numbers["events"] += _number(status["events"])
         numbers["active_calls"] += _number(status["active_calls"])
-        for key in (
-            "events active_calls malformed reconnects queue_events overflowed tracker_errors unstored gaps"
-        ).split():
+        for key in _OF_AN_ASTERISK:
             numbers[f"asterisk.{name}.{key}"] = _number(status[key])
     for publisher in sources.publishers().values():
         said = publisher.status()

@@ -17,6 +17,7 @@ from daemon.ari.rest import AriRefused, AriRest, AriUnavailable
 from daemon.ari.session import ListenerOptions
 from daemon.calls.messages import Context, render
 from daemon.calls.model import Fact
+from daemon.calls.statistics import CallStatistics
 from daemon.calls.tracker import Tracker, all_digits
 from daemon.calls.words import sentence
 from daemon.directory.loader import DirectoryHolder
@@ -49,7 +50,9 @@ class Reconciliation:
     tracker: Tracker
     clock: Callable[[], float] = time.time
     gaps: int = 0
+    gap_seconds: float = 0.0
     pending: bool = False
+    _lost_at: float | None = None
     _rest: AriRest = field(init=False)
 
     def __post_init__(self) -> None:
@@ -69,6 +72,7 @@ class Reconciliation:
         """What the monitor meets in line with the events."""
         if not isinstance(mark, Opened):
             self.gaps += 1
+            self._lost_at = self._lost_at or mark.since
             self.tracker.lost(mark.at)
             self.pending = True
         if isinstance(mark, Lost):
@@ -100,6 +104,9 @@ class Reconciliation:
                 )
                 continue
             self.pending = False
+            if self._lost_at is not None:
+                self.gap_seconds += max(0.0, self.clock() - self._lost_at)
+                self._lost_at = None
             facts = self.tracker.resync(live, self.clock())
             log.info("%s was reconciled: %d channels are alive", self.asterisk.name, len(live.channels))
             return facts
@@ -111,6 +118,7 @@ def watch(
     settings: Settings,
     asterisk: AsteriskSettings,
     store: Callable[[Sequence[Message], Mapping[str, bytes | None]], object],
+    statistics: CallStatistics,
 ) -> Watched:
     """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read."""
     holder = DirectoryHolder(asterisk.name, asterisk.definitions)
@@ -127,21 +135,28 @@ def watch(
         asterisk.name,
         inbox,
         tracker,
-        renderer(settings, asterisk.name, holder),
+        renderer(settings, asterisk.name, holder, statistics),
         store,
         on_mark=reconciliation.on_mark,
     )
     return Watched(asterisk, holder, tracker, listener, monitor, reconciliation)
 
 
-def renderer(settings: Settings, asterisk: str, holder: DirectoryHolder) -> Callable[[Fact], Message | None]:
-    """Facts to messages, by the tables in force at that moment; each fact is a line of the calls' log too."""
+def renderer(
+    settings: Settings, asterisk: str, holder: DirectoryHolder, statistics: CallStatistics
+) -> Callable[[Fact], Message | None]:
+    """Facts to messages, by the tables in force at that moment.
+
+    Called once for each fact, which is also a line of the calls' log and counted.
+    """
     node = settings.node.name
     zone = ZoneInfo(settings.node.timezone)
     message_format = settings.mq.message_format
 
     def to_message(fact: Fact) -> Message | None:
         calls_log.info("%s call=%s server=%s", sentence(fact), fact.call, asterisk)
+        entry = holder.current.endpoints.get(fact.origin or "")
+        statistics.see(fact, entry.type if entry is not None else None)
         context = Context(
             server=asterisk,
             node=node,
