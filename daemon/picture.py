@@ -25,7 +25,6 @@ from daemon.snapshot import (
 )
 from daemon.watching import Watched
 
-
 _OF_AN_ASTERISK = (
     "events active_calls malformed reconnects queue_events overflowed tracker_errors unstored "
     "gaps gap_seconds"

@@ -72,7 +72,7 @@ listen = {console}
 dir = {log}
 
 [http]
-listen = []
+listen = ["127.0.0.1:{web}"]
 """
 
 
@@ -100,7 +100,7 @@ def prepare(
 ) -> Lab:
     """Make what is missing in `folder` (None: `default_folder`), and the lab in it.
 
-    `console`: HOST:PORT, or a port alone; None: `choose_console_port`.
+    `console`: HOST:PORT, or a port alone; None: 1101, or any free port.
     Raises ConfigurationError, FatalError.
     """
     if not 0.1 <= speed <= 100:
@@ -131,6 +131,7 @@ def prepare(
             username=USERNAME,
             password=PASSWORD,
             console=_quoted(address),
+            web=choose_port(8080),
             **{name: _quoted(str(place)) for name, place in places.items()},
         ),
     )
@@ -141,15 +142,15 @@ def prepare(
     )
 
 
-def choose_console_port(usual: int = 1101) -> int:
-    """The console's usual port if it is free on 127.0.0.1, else any free one."""
+def choose_port(usual: int) -> int:
+    """A service's usual port if it is free on 127.0.0.1, else any free one."""
     for port in (usual, 0):
         try:
             with socket.create_server(("127.0.0.1", port)) as probe:
                 return int(probe.getsockname()[1])
         except OSError:
             continue
-    raise FatalError("no port of 127.0.0.1 is free for the console: give one with --listen")
+    raise FatalError("no port of 127.0.0.1 is free")
 
 
 def stories() -> list[Story]:
@@ -185,14 +186,14 @@ def _people(ours: Path, packaged: Traversable) -> tuple[Company, ...]:
 
 def _console(wanted: str | None) -> str:
     if wanted is None:
-        return f"127.0.0.1:{choose_console_port()}"
+        return f"127.0.0.1:{choose_port(1101)}"
     address = f"127.0.0.1:{wanted}" if re.fullmatch(r"[0-9]{1,5}", wanted) else wanted
     try:
         _, port = split_address(address)
     except ValueError as error:
         raise ConfigurationError((f"--listen {wanted}: {error}",)) from error
     # A port must be known by now: it is in the text that says what to try.
-    return address if port else f"{address[: -len('0')]}{choose_console_port(0)}"
+    return address if port else f"{address[: -len('0')]}{choose_port(0)}"
 
 
 def _copy(source: Traversable, folder: Path) -> None:

@@ -18,7 +18,7 @@ def welcome(
     `program` is how this program is called here (it may not be on the PATH).
     """
     asterisk = settings.asterisk[0]
-    console = settings.manager.listen
+    console, web = settings.manager.listen, settings.http.listen[0]
     host, port = split_address(console)
     ctl = f"{program} ctl" if console == usual_console else f"{program} ctl --address {console}"
     elsewhere = "" if console == usual_console else f"; it is not on {usual_console} this time"
@@ -35,6 +35,7 @@ def welcome(
         ("the messages, as RabbitMQ would get them", f"tail -F {_path(messages)}/messages-*.jsonl"),
         ("a recorded call as messages", f"{program} replay {calls}/attended-transfer.jsonl.gz"),
         ("try every connection", f"{program} check -c {_path(folder / 'arimonitor.toml')}"),
+        ("its health, and its metrics", f"curl http://{web}/health http://{web}/metrics"),
         ("ask the played Asterisk itself", f"curl -u {user} {asterisk.url}/ari/channels"),
         ("the log", f"tail -F {_path(settings.log.dir)}/ARI-*.LOG"),
     )  # fmt: skip

@@ -95,8 +95,8 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 def test_the_console_takes_another_port_where_its_own_is_taken() -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         taken = other.getsockname()[1]
-        assert scenery.choose_console_port(taken) not in (0, taken)
-    assert scenery.choose_console_port(taken) == taken
+        assert scenery.choose_port(taken) not in (0, taken)
+    assert scenery.choose_port(taken) == taken
 
 
 @pytest.mark.parametrize(
