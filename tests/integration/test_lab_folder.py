@@ -42,8 +42,8 @@ def test_the_welcome_can_be_copied(tmp_path: Path) -> None:
     assert "LAB: nothing here is real" in lab.welcome
     assert f"telnet 127.0.0.1 {console.rpartition(':')[2]}\n" in lab.welcome
     assert f"tail -F {tmp_path}/state/messages/messages-*.jsonl\n" in lab.welcome
-    assert f"arimonitor check -c {tmp_path}/arimonitor.toml\n" in lab.welcome
-    assert f"arimonitor replay {tmp_path}/calls/attended-transfer.jsonl.gz\n" in lab.welcome
+    assert f" check -c {tmp_path}/arimonitor.toml\n" in lab.welcome
+    assert f" replay {tmp_path}/calls/attended-transfer.jsonl.gz\n" in lab.welcome
     assert max(map(len, lab.welcome.splitlines())) < 200
 
 
