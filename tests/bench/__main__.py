@@ -1,6 +1,6 @@
 """All figures of the product, as ratios to a yardstick of the same run.
 
-    python -m tests.bench [pipeline] [publish] [latency] [memory]
+python -m tests.bench [pipeline] [publish] [latency] [memory]
 """
 
 from __future__ import annotations

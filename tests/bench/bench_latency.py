@@ -38,6 +38,7 @@ from tests.servers.daemon import ArimonitorDaemon
 
 RATES = (10, 50, 100)  # calls/s
 SECONDS = 12
+WARM_UP = 15  # calls before each, which count nowhere
 AIM_RATE, AIM_MS = 50, 100.0
 SERVER = "voip3"
 _TICK = 0.25  # seconds between the ticks of the daemon's monitor
@@ -106,14 +107,17 @@ def capturing(path: Path, *ports: int) -> Iterator[None]:
             raise Unavailable(f"the capture missed {said} packets")
 
 
-def _one_rate(asterisk: Asterisk, broker: int, rate: int, folder: Path, config: dict[str, object]) -> list[Row]:
+def _one_rate(
+    asterisk: Asterisk, broker: int, rate: int, folder: Path, config: dict[str, object]
+) -> list[Row]:
     folder.mkdir()
     captured = folder / "packets"
     calls = rate * SECONDS
     failed = ""
     with capturing(captured, asterisk.http, broker), ArimonitorDaemon(folder, config) as daemon:
         daemon.connected()
-        began, used = time.monotonic(), cpu_seconds(daemon.pid)
+        load(asterisk, WARM_UP, 10)  # a new queue's first confirms are the broker's, not the daemon's
+        warm, began, used = time.time(), time.monotonic(), cpu_seconds(daemon.pid)
         try:
             load(asterisk, calls, rate)
         except LoadFailed as error:
@@ -128,6 +132,8 @@ def _one_rate(asterisk: Asterisk, broker: int, rate: int, folder: Path, config: 
     sent = publications(found, broker)
     del found
     made_at, waited, destroyed = replay(arrived)
+    made_at = {id_: at for id_, at in made_at.items() if at > warm}
+    destroyed = {call: at for call, at in destroyed.items() if at > warm}
     prompt = [message for message in sent.values() if message.id in made_at and message.type != "ended-call"]
     ended = [m for m in sent.values() if m.type == "ended-call" and m.call in destroyed]
     whole = _milliseconds(prompt, made_at)
@@ -136,19 +142,30 @@ def _one_rate(asterisk: Asterisk, broker: int, rate: int, folder: Path, config: 
     lost = sum(message.confirmed is None for message in sent.values())
     p99 = percentile(whole, 0.99)
     said = (
-        f"{len(sent)} of {3 * calls} messages, {lost} not confirmed, {waited} told after a wait; "
-        f"{len(arrived)} events{failed}"
+        f"{len(sent)} of {3 * (calls + WARM_UP)} messages with the warm-up, {lost} not confirmed, "
+        f"{waited} told after a wait; {len(arrived)} events{failed}"
     )
     title = f"{rate} calls/s for {SECONDS} s: p50 / p95 / p99"
     figure = _three(whole)
     rows = [
-        aim(title, figure, reached=p99 < AIM_MS, ratio=f"{p99 / AIM_MS:.2f}x", against=f"aim: p99 under {AIM_MS:.0f} ms")
+        aim(
+            title,
+            figure,
+            reached=p99 < AIM_MS,
+            ratio=f"{p99 / AIM_MS:.2f}x",
+            against=f"aim: p99 under {AIM_MS:.0f} ms",
+        )
         if rate == AIM_RATE
         else Row(title, figure)
     ]
     rows += [
         Row("  of that until it is sent to the broker", _three(ours)),
-        Row("  ended-call, from the last ChannelDestroyed", _three(last), "", "waits 2.2 s for legs on purpose"),
+        Row(
+            "  ended-call, from the last ChannelDestroyed",
+            _three(last),
+            "",
+            "waits 2.2 s for legs on purpose",
+        ),
         Row(
             "  the daemon",
             f"CPU {share:.1%}",

@@ -23,6 +23,10 @@ AIM_CALLS, AIM_MB = 1_000, 100
 MB = 1_000_000
 
 
+def _read(daemon: ArimonitorDaemon, events: int) -> None:
+    daemon.wait_for(lambda status: status["asterisk"][0]["events"] >= events, "the events are read", 60)
+
+
 def part() -> list[Row]:
     """The rows of this part."""
     events = answered_part(recorded(filtered=True))
@@ -55,12 +59,10 @@ def part() -> list[Row]:
                     session.raw(b"".join(piece))
                     sent += STEP
                     # In steps, as one daemon's queue is bounded.
-                    daemon.wait_for(
-                        lambda status, due=sent * len(events): status["asterisk"][0]["events"] >= due,
-                        "the events are read",
-                        60,
-                    )
-                daemon.wait_for(lambda status: status["brokers"][0]["outbox"] == 0, "all messages are out", 60)
+                    _read(daemon, sent * len(events))
+                daemon.wait_for(
+                    lambda status: status["brokers"][0]["outbox"] == 0, "all messages are out", 60
+                )
                 active = daemon.asterisk("voip3")["active_calls"]
                 if active != level:
                     raise RuntimeError(f"{active} active calls instead of {level}")

@@ -207,6 +207,7 @@ def whole_way(port: int, events: int, calls: int) -> dict[str, float]:
 def renderer(folder: Path) -> Callable[[Any], Any]:
     """Facts to messages as in the daemon, its lines in the calls' log too."""
     from daemon import logs
+    from daemon.calls.statistics import CallStatistics
     from daemon.directory.loader import DirectoryHolder
     from daemon.settings import Settings
     from daemon.watching import renderer as make
@@ -214,7 +215,7 @@ def renderer(folder: Path) -> Callable[[Any], Any]:
     logs.configure(logs.LogOptions(dir=folder / "log", redirect=False, echo="never"))
     holder = DirectoryHolder(SERVER, ROOT / "etc/definitions")
     holder.start()
-    return make(Settings(), SERVER, holder)
+    return make(Settings(), SERVER, holder, CallStatistics())
 
 
 CONTESTANTS: dict[str, Callable[[int, int, int], dict[str, float]]] = {

@@ -68,7 +68,9 @@ def machine() -> str:
             model = line.partition(":")[2].strip()
             break
     cores = len(os.sched_getaffinity(0))
-    packages = ", ".join(f"{name} {metadata.version(name)}" for name in ("gevent", "websocket-client", "pika"))
+    packages = ", ".join(
+        f"{name} {metadata.version(name)}" for name in ("gevent", "websocket-client", "pika")
+    )
     load = os.getloadavg()[0]
     return (
         f"{cores} cores ({model}), Python {platform.python_version()}, {packages}, Linux "

@@ -50,20 +50,24 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as name:
         folder = Path(name)
         seconds["parse"], parsed = timed(lambda: [parse(data) for data in frames])
-        tracker = Tracker(SERVER)
+        states: list[dict[tuple[str, str], bytes | None]] = []
 
-        def track() -> list[Any]:
-            facts = []
-            now = time.time()
+        def track(remember: bool) -> list[Any]:
+            tracker, facts, now = Tracker(SERVER), [], time.time()
             for number, event in enumerate(parsed):
-                if number % AT_A_TIME == 0:  # a second for so many: the pace at which calls end
+                if number % AT_A_TIME == 0:  # a second for so many: about the pace at which calls end
                     now += 1.0
                     facts += tracker.tick(now)
+                    if remember:
+                        changes = tracker.changes()
+                        states.append({(SERVER, key): data for key, data in changes.items()})
                 facts += tracker.apply(event, now)
             return facts + tracker.tick(now + 60.0)
 
-        seconds["track"], facts = timed(track)
+        seconds["track"], facts = timed(lambda: track(False))
         assert len(facts) == MESSAGES * calls, f"{len(facts)} facts of {calls} calls"
+        with_memory, _ = timed(lambda: track(True))
+        seconds["its memory"] = with_memory - seconds["track"]
         render = renderer(folder)
         calls_log = logging.getLogger("arimonitor.calls")
         calls_log.setLevel(logging.CRITICAL)
@@ -77,8 +81,8 @@ def main() -> None:
         size = round(AT_A_TIME * len(messages) / len(frames))
 
         def store() -> None:
-            for at in range(0, len(messages), size):
-                outbox.store(messages[at : at + size])
+            for number, at in enumerate(range(0, len(messages), size)):
+                outbox.store(messages[at : at + size], states[number] if number < len(states) else None)
 
         seconds["store"], _ = timed(store)
         outbox.close()

@@ -1,4 +1,4 @@
-"""What captured packets say: ARI events with their arrival, AMQP messages with their publish and confirm. Pure."""
+"""What captured packets say: events with their arrival, messages with their publish and confirm. Pure."""
 
 from __future__ import annotations
 
