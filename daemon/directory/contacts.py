@@ -12,6 +12,7 @@ _SIP_URI = re.compile(
 )
 _CLI_CELL = "<Aor/ContactUri"
 _CLI_ROW = "Contact:"
+_CLI_NONE = "No objects found"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,4 +91,4 @@ def parse_cli_contacts(text: str) -> list[Contact] | None:
         if not slash or (len(cell) >= width and ";" not in uri.rpartition("@")[2]):
             continue
         contacts.append(Contact(aor, uri, reachable="Unavail" not in words[1:]))
-    return contacts if width > 0 else None
+    return contacts if width > 0 or _CLI_NONE in text else None

@@ -120,7 +120,11 @@ class _Entry:
     how: str | None = None
     learnt_at: int | None = None
     heard: int = 0
+    """The newest event's time (ms): a look that began before it is out of date."""
+    told: int = 0
+    """The last contact event's time (ms): an older peer event is about what that has said."""
     looked: int = 0
+    """The last used look's time (ms)."""
     seq: int = 0
     addresses: dict[str, SeenAddress] = field(default_factory=dict)
 
@@ -241,6 +245,7 @@ class EndpointTable:
         self, name: str, entry: _Entry, state: str, info: ContactInfo, at: int
     ) -> list[EndpointChange]:
         self._doubts.pop(name, None)
+        entry.told = at
         if info.contact_status == "Removed":
             entry.contacts.pop(info.uri, None)
         else:  # one that is there already keeps its place in the order
@@ -261,6 +266,8 @@ class EndpointTable:
     def _doubt(self, name: str, entry: _Entry, state: str | None, at: int, now: float) -> None:
         if not state or state == entry.state:
             self._doubts.pop(name, None)
+            return
+        if at < entry.told:
             return
         before = self._doubts.get(name)
         if before is not None and before.state == state:
