@@ -70,6 +70,8 @@ class ArimonitorDaemon:
         self.logs = folder / "log"
         self.process: subprocess.Popen[bytes] | None = None
         self.address = ("", 0)
+        self._read: dict[Path, int] = {}  # bytes of the file sink's files
+        self._messages: list[dict[str, Any]] = []
         self._environ = {
             **{name: value for name, value in os.environ.items() if not name.startswith("ARIMONITOR_")},
             **(environ or {}),
@@ -249,7 +251,9 @@ class ArimonitorDaemon:
         try:
             wait_until(good, what, seconds)
         except AssertionError as error:
-            raise AssertionError(f"{error}; status {json.dumps(last)}; log: {self.log_text()[-2000:]}") from None
+            raise AssertionError(
+                f"{error}; status {json.dumps(last)}; log: {self.log_text()[-2000:]}"
+            ) from None
         return last
 
     def connected(self, seconds: float = DEADLINE) -> None:
@@ -263,8 +267,10 @@ class ArimonitorDaemon:
     def settled(self, seconds: float = DEADLINE) -> None:
         """Wait until no call is open and nothing waits for a broker."""
         self.wait_for(
-            lambda status: not any(each["active_calls"] or each["backlog"] for each in status["asterisk"])
-            and not any(each["outbox"] for each in status["brokers"]),
+            lambda status: (
+                not any(each["active_calls"] or each["backlog"] for each in status["asterisk"])
+                and not any(each["outbox"] for each in status["brokers"])
+            ),
             "no calls, empty outboxes",
             seconds,
         )
@@ -291,12 +297,15 @@ class ArimonitorDaemon:
 
     def messages(self) -> list[dict[str, Any]]:
         """The lines of the file sink, in order."""
-        found = []
         for path in sorted((self.data / "messages").glob("messages-*.jsonl")):
-            # The last line may be under way.
-            whole = path.read_text(encoding="utf-8").rpartition("\n")[0]
-            found += [json.loads(line) for line in whole.splitlines()]
-        return found
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                # The last line may be under way.
+                whole = file.read().rpartition(b"\n")[0]
+            if whole:
+                self._read[path] = self._read.get(path, 0) + len(whole) + 1
+                self._messages += [json.loads(line) for line in whole.splitlines()]
+        return self._messages
 
     def memory(self) -> int:
         """Its resident memory in bytes."""

@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections import defaultdict
+from collections.abc import Callable
 from typing import Any
 
 import pika
@@ -71,6 +72,19 @@ class Mailbox:
 
     def take(self, expected: set[tuple[str, str]], seconds: float = 40.0) -> None:
         """Consume until all that is expected came, and no more is there. AssertionError after `seconds`."""
+
+        def missing() -> list[tuple[str, str]]:
+            return sorted(expected - self.told)
+
+        self._take(
+            lambda: expected <= self.told, seconds, lambda: f"{len(missing())} missing: {missing()[:5]}"
+        )
+
+    def take_number(self, number: int, seconds: float = 40.0) -> None:
+        """Consume until so many different messages came, and no more is there."""
+        self._take(lambda: len(self.ids) >= number, seconds, lambda: f"{len(self.ids)} of {number} came")
+
+    def _take(self, done: Callable[[], bool], seconds: float, complaint: Callable[[], str]) -> None:
         deadline = time.monotonic() + seconds
         with self.connect() as connection:
             channel = connection.channel()
@@ -80,13 +94,10 @@ class Mailbox:
                     self.came.append(json.loads(body))
                     self.properties.append(properties)
                     channel.basic_ack(method.delivery_tag)
-                elif expected <= self.told:
+                elif done():
                     break
                 if time.monotonic() > deadline:
-                    missing = sorted(expected - self.told)
-                    raise AssertionError(
-                        f"{len(missing)} of {len(expected)} did not come in {seconds:g} s: {missing[:5]}"
-                    )
+                    raise AssertionError(f"after {seconds:g} s: {complaint()}")
 
     def check(self, expected: set[tuple[str, str]]) -> None:
         """Exactly what was expected: each fact under one id of its own, copies apart, each call in order."""

@@ -40,15 +40,18 @@ BEGIN, ANSWER, END = range(3)
 
 
 class Playing:
-    """Plays calls to whoever listens to a fake ARI. `origin` and `destiny` are in place of the recorded."""
+    """Plays calls to whoever listens to a fake ARI, numbered from `first`.
 
-    def __init__(self, fake: FakeAri, *, origin: str = "1013010", destiny: str = "1013015") -> None:
+    `origin` and `destiny` are in place of the recorded ones.
+    """
+
+    def __init__(
+        self, fake: FakeAri, *, origin: str = "1013010", destiny: str = "1013015", first: int = 0
+    ) -> None:
         self.fake = fake
-        self._pieces = [
-            piece.replace("1013010", origin).replace("1013015", destiny) for piece in _pieces()
-        ]
+        self._pieces = [piece.replace("1013010", origin).replace("1013015", destiny) for piece in _pieces()]
         self.calls: list[str] = []
-        self._next = 0
+        self._next = first
 
     def begin(self, count: int = 1) -> list[int]:
         """Begin so many calls; their numbers."""
@@ -93,6 +96,8 @@ class Playing:
 
     def _tell(self, piece: int, numbers: Iterable[int]) -> None:
         events = [event for number in numbers for event in self.events(piece, number)]
+        if not events:
+            return
         for session in list(self.fake.sessions):
             if not session.closed.is_set():
                 with suppress(OSError):  # its daemon was killed
@@ -122,17 +127,18 @@ class Load:
 
     def __init__(self, playing: Playing, rate: float = 50) -> None:
         self.playing = playing
-        self._per_tick = max(1, round(rate * self.TICK))
+        self._rate = rate
         self._stop = threading.Event()
-        self._ticks = 0
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self._thread.start()
 
     def _run(self) -> None:
         held: list[list[int]] = []
+        owed = 0.0
         while not self._stop.wait(self.TICK):
-            self._step(held, self.playing.begin(self._per_tick))
-            self._ticks += 1
+            owed += self._rate * self.TICK
+            self._step(held, self.playing.begin(int(owed)) if owed >= 1 else [])
+            owed -= int(owed)
         while any(held):
             self._step(held, [])
 

@@ -6,6 +6,8 @@ of each version with `channelvars` set in Asterisk, and as a site that has none.
 
 from __future__ import annotations
 
+import copy
+import os
 import threading
 import time
 import traceback
@@ -47,15 +49,33 @@ SHARES = 2
 
 
 def shares() -> tuple[tuple[str, ...], ...]:
-    """The stories, in as many parts as there are Asterisks of a kind."""
+    """The stories, in as many parts as there are Asterisks of a kind. ARIMONITOR_STORIES: these only."""
+    if chosen := os.environ.get("ARIMONITOR_STORIES"):
+        return (tuple(chosen.split(",")),)
     if not LONG:
         return SHORT
     names = [name for name, scenario in SCENARIOS.items() if scenario.calls and (name, "linkedid") in TABLE]
     return tuple(tuple(names[number::SHARES]) for number in range(SHARES))
 
 
+# Which of the two was the faster is decided anew each time: either outcome is a right one.
+EITHER = {
+    "cancel-at-answer": ("cancel-at-answer", "cancel-after-answer"),
+    "cancel-after-answer": ("cancel-at-answer", "cancel-after-answer"),
+}
 KINDS = [f"{version}-{vars_}" for version in ("22", "16") for vars_ in ("channelvars", "plain")]
 STORIES = [name for share in shares() for name in share]
+
+
+class Watching:
+    """In place of a recorder: a story in which Asterisk restarts waits until the daemon is back."""
+
+    def __init__(self, daemon: ArimonitorDaemon, name: str) -> None:
+        self._daemon, self._name = daemon, name
+        self.connected = self
+
+    def is_set(self) -> bool:
+        return bool(self._daemon.asterisk(self._name)["connected"])
 
 
 @dataclass
@@ -143,6 +163,8 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         )
         with daemon:
             daemon.connected()
+            for part in parts:
+                part.bed.recorders = [Watching(daemon, part.name)]
             _at_once([threading.Thread(target=part.play) for part in parts])
             wanted = sum(part.expected for part in parts)
             try:
@@ -185,10 +207,23 @@ def test_story(played: Played, kind: str, story: str) -> None:
         told.validate(message)
         assert message["operation"]["server"] == part.name
     facts = [told.fact(message) for message in messages]
-    assert list(ex.differences(TABLE[story, "linkedid"], facts)) == []
+    found = [list(ex.differences(_written(each, kind), facts)) for each in EITHER.get(story, (story,))]
+    assert [] in found, found
     for fact in facts:
         if isinstance(fact, Ended) and not fact.recovered:
             _agrees_with_the_cdr(story, fact, played.rows[part.name][fact.call])
+
+
+def _written(story: str, kind: str) -> list[ex.ExpectedCall]:
+    """What EXPECTED.txt says of a story, live on such an Asterisk."""
+    calls = TABLE[story, "linkedid"]
+    if story == "originate-app" and kind.endswith("channelvars"):
+        # Only a ChannelVarset names that application, and these are not asked for here.
+        calls = copy.deepcopy(calls)
+        for line in calls[0].lines:
+            if line[0] == "answered":
+                line[-1] = None  # type: ignore[call-overload]
+    return calls
 
 
 def _agrees_with_the_cdr(story: str, fact: Ended, rows: list[dict[str, str]]) -> None:
@@ -209,11 +244,7 @@ def test_every_id_is_one_fact(played: Played) -> None:
 def test_nothing_else_is_told(played: Played) -> None:
     """Every message belongs to a call of a story."""
     of_stories = {
-        message["operation"]["id"]
-        for kind, story in played.parts
-        for message in played.of(kind, story)[1]
+        message["operation"]["id"] for kind, story in played.parts for message in played.of(kind, story)[1]
     }
-    everything = {
-        message["operation"]["id"] for messages in played.messages.values() for message in messages
-    }
+    everything = {message["operation"]["id"] for messages in played.messages.values() for message in messages}
     assert everything == of_stories

@@ -1,0 +1,55 @@
+"""Small sites on the embedded parts: fake Asterisks, a daemon with the file sink."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.fake_ari import FakeAri
+
+
+def asterisk(fake: FakeAri, name: str = "voip3", **other: Any) -> dict[str, Any]:
+    """The [[asterisk]] of a fake."""
+    return {
+        "name": name,
+        "url": fake.url,
+        "username": fake.username,
+        "password": fake.password,
+        **other,
+    }
+
+
+def config(asterisks: Iterable[dict[str, Any]], **other: Any) -> dict[str, Any]:
+    """One node on the file sink."""
+    return {"node": {"name": "AUDIO"}, "asterisk": list(asterisks), "mq": {"backend": "file"}, **other}
+
+
+def told(daemon: ArimonitorDaemon, server: str = "voip3") -> dict[tuple[str, str], dict[str, Any]]:
+    """(call, type) -> body of everything in the file sink; no fact may be there twice."""
+    found: dict[tuple[str, str], dict[str, Any]] = {}
+    ids = set()
+    for line in daemon.messages():
+        body = line["body"]
+        if body["operation"]["server"] == server:
+            key = (body["data"]["call"], line["type"])
+            assert key not in found, f"{key} is there twice"
+            assert line["message_id"] not in ids
+            ids.add(line["message_id"])
+            found[key] = body
+    return found
+
+
+def has_told(
+    daemon: ArimonitorDaemon, expected: set[tuple[str, str]], server: str = "voip3", seconds: float = 30
+) -> None:
+    """Wait until exactly this is in the file sink."""
+    wait_until(lambda: expected <= told(daemon, server).keys(), f"{len(expected)} messages", seconds)
+    assert told(daemon, server).keys() == expected
+
+
+def folder(path: Path) -> Path:
+    """A folder, made."""
+    path.mkdir(parents=True, exist_ok=True)
+    return path

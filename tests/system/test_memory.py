@@ -1,0 +1,31 @@
+"""A thousand calls at the same time: under 100 MB, the documented bound."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.fake_ari import FakeAri
+from tests.system.played import Playing
+from tests.system.sites import asterisk, config, has_told
+
+CALLS = 1000
+BOUND = 100 * 1024 * 1024
+
+
+def test_a_thousand_active_calls(tmp_path: Path) -> None:
+    with FakeAri() as fake:
+        with ArimonitorDaemon(tmp_path / "site", config([asterisk(fake)])) as daemon:
+            daemon.connected()
+            playing = Playing(fake)
+            numbers = [number for _ in range(CALLS // 20) for number in playing.begin(20)]
+            playing.answer(numbers)
+            daemon.wait_for(lambda s: s["asterisk"][0]["active_calls"] == CALLS, "a thousand calls")
+            daemon.wait_for(lambda s: s["brokers"][0]["confirmed"] >= 2 * CALLS, "begins and answers are out")
+            active = daemon.memory()
+            playing.end(numbers)
+            has_told(daemon, playing.expected())
+            after = daemon.memory()
+        print(f"{active / 1e6:.1f} MB with {CALLS} active calls, {after / 1e6:.1f} MB after")
+        assert active < BOUND
+        assert after < BOUND
