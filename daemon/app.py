@@ -21,6 +21,7 @@ from threading import Event
 from zoneinfo import ZoneInfo
 
 from daemon import __version__, brokers, picture
+from daemon.ari.monitor import HEARD
 from daemon.calls.statistics import CallStatistics
 from daemon.console.live import Feed
 from daemon.console.registry import Registry
@@ -46,7 +47,7 @@ from daemon.runtime.systemd import Notifier, Watchdog
 from daemon.settings import AsteriskSettings, Settings
 from daemon.settings.keys import changes, live_part, restart_needed, secrets
 from daemon.snapshot import Snapshot
-from daemon.watching import Watched, options, watch
+from daemon.watching import Watched, options, rest_of, watch
 from daemon.web.pages import application
 from daemon.web.server import WebServer
 from daemon.web.sources import Sources as WebSources
@@ -198,7 +199,9 @@ class Daemon:
         add(self._keeper)
         for asterisk in settings.asterisk:
             watched = watch(settings, asterisk, partial(self._store, asterisk.name), self._statistics)
-            watched.reconciliation.restore(self._outbox.state(asterisk.name))
+            state = self._outbox.state(asterisk.name)
+            heard = state.pop(HEARD, None)
+            watched.reconciler.restore(state.values(), float(heard) if heard else None)
             self._watched[asterisk.name] = watched
         if self._publishes:
             self._add_publisher(
@@ -256,7 +259,7 @@ class Daemon:
         for name, watched in self._watched.items():
             if by_name[name] != watched.settings:
                 watched.settings = by_name[name]
-                watched.reconciliation.configure(by_name[name])
+                watched.reconciler.rest = rest_of(by_name[name])
                 watched.listener.reconfigure(options(new, by_name[name]))
         for name in changed:
             log.info("the setting %s was changed", name)

@@ -79,7 +79,7 @@ def counters(sources: Sources) -> dict[str, int | float]:
     numbers: dict[str, int | float] = {"events": 0, "active_calls": 0, "uptime_s": 0}
     for each in sources.watched():
         name = each.settings.name
-        gaps = {"gaps": each.reconciliation.gaps, "gap_seconds": round(each.reconciliation.gap_seconds, 1)}
+        gaps = {"gaps": each.reconciler.gaps, "gap_seconds": round(each.reconciler.gap_seconds, 1)}
         status = {**each.monitor.status(), **gaps}
         numbers["events"] += _number(status["events"])
         numbers["active_calls"] += _number(status["active_calls"])
@@ -150,7 +150,7 @@ def _asterisk(watched: Watched) -> AsteriskStatus:
         url=str(listener["url"]),
         last_event_s=round(time.time() - last, 1) if last else None,
         backlog=int(_number(monitor["queue_events"])),
-        gaps=watched.reconciliation.gaps,
+        gaps=watched.reconciler.gaps,
         error=None if connected else str(listener["state"]),
     )
 

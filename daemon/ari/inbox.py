@@ -8,7 +8,8 @@ says where and how much.
 from __future__ import annotations
 
 import queue
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 
 MAX_EVENTS = 50_000
 MAX_BYTES = 32 * 1024 * 1024
@@ -24,10 +25,15 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """Connected and subscribed: events come from here on. `generation` counts connections from 1."""
+    """Connected and subscribed: events come from here on. `generation` counts connections from 1.
+
+    `complete`: nothing was missed since the last connection, since Asterisk
+    kept it for us (outbound websocket only) and neither side broke off.
+    """
 
     at: float
     generation: int
+    complete: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +54,19 @@ class Overflow:
     since: float
 
 
-Mark = Opened | Lost | Overflow
+@dataclass(slots=True, eq=False)
+class Wanted:
+    """Somebody asks for a reconciliation now, of calls that began at or after `since` (s since the epoch).
+
+    `result` is a sentence once `done` is set.
+    """
+
+    since: float | None
+    done: threading.Event = field(default_factory=threading.Event)
+    result: str = ""
+
+
+Mark = Opened | Lost | Overflow | Wanted
 
 
 class Inbox:
@@ -112,6 +130,10 @@ class Inbox:
             self._queue.put((Overflow(mark.at, self._missed, self._missed_since), 0, 0))
             self._missed = 0
         self._queue.put((mark, 0, 0))
+
+    def ask(self, wanted: Wanted) -> None:
+        """Queue a request; any thread may."""
+        self._queue.put((wanted, 0, 0))
 
     def get(self, timeout: float) -> Batch | Mark | None:
         """The next in order, None when nothing came within `timeout` seconds (0: at once)."""

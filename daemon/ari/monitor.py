@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from daemon.ari.events import Event, MalformedEvent, parse
 from daemon.ari.inbox import Batch, Inbox, Lost, Mark, Opened, Overflow
-from daemon.calls.model import Fact
+from daemon.calls.model import Fact, Gap
 from daemon.errors import TransientError
 from daemon.outbox.message import Message
 from daemon.runtime.backoff import Backoff
@@ -31,8 +31,15 @@ _STALL: Final = 1.0  # a longer pause than this between ticks is no quiet, but a
 _YIELD_EVERY: Final = 200  # events without giving way to others
 _STORE_EVERY: Final = 2000  # events at most between two stores
 _LAST_SECONDS: Final = 2.0  # for what is still in the inbox when the process stops
+HEARD: Final = ""
+"""Key of the state that says until when events were seen (seconds since the epoch)."""
+_HEARD_EVERY: Final = 10.0  # seconds between writing that down while nothing happens
 _REMEMBER_EVERY: Final = 1.0  # seconds at most until the tracker's state is stored, without a message
 _MAX_TYPES: Final = 200  # different event types counted by name; garbage beyond them is "other"
+
+
+Told = Fact | Gap
+"""What becomes a message."""
 
 
 class CallTracker(Protocol):
@@ -95,10 +102,10 @@ class Monitor:
         name: str,
         inbox: Inbox,
         tracker: CallTracker,
-        render: Callable[[Fact], Message | None],
+        render: Callable[[Told], Message | None],
         store: Callable[[Sequence[Message], Mapping[str, bytes | None]], object],
         *,
-        on_mark: Callable[[Mark], Sequence[Fact]] | None = None,
+        on_mark: Callable[[Mark], Sequence[Told]] | None = None,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -112,10 +119,11 @@ class Monitor:
         self._backoff = backoff or Backoff(first=0.1, factor=2.0, cap=5.0, jitter=0.3)
         self._clock = clock
         self._taps: tuple[Tap, ...] = ()
-        self._facts: deque[Fact] = deque()
+        self._facts: deque[Told] = deque()
         self._unstored: list[Message] = []
         self._state: dict[str, bytes | None] = {}
         self._state_at = 0.0
+        self._heard_stored = clock()
         self._counts: dict[str, int] = {}
         self._events = 0
         self._malformed = 0
@@ -260,14 +268,13 @@ class Monitor:
                 message = self._render(fact)
             except Exception:
                 self._failures += 1
-                log.exception("a %s of call %s could not be rendered", type(fact).__name__, fact.call)
+                log.exception("this could not be rendered: %r", fact)
                 message = None
             self._facts.popleft()
             if message is not None:
                 self._unstored.append(message)
         if self._unstored or self._clock() - self._state_at >= _REMEMBER_EVERY:
-            self._state.update(self.tracker.changes())
-            self._state_at = self._clock()
+            self._remember()
         while self._unstored or self._state:
             try:
                 self._store(tuple(self._unstored), self._state)
@@ -292,6 +299,14 @@ class Monitor:
             )  # fmt: skip
             self._blocked_since = None
             self._backoff.reset()
+
+    def _remember(self) -> None:
+        """Note the tracker's changes, and until when events were seen, for the next store."""
+        now = self._state_at = self._clock()
+        self._state.update(self.tracker.changes())
+        if self._state or self._unstored or now - self._heard_stored >= _HEARD_EVERY:
+            self._heard_stored = now
+            self._state[HEARD] = repr(now if self._connected else self._last_event).encode()
 
     def _count_new(self, kind: str) -> None:
         if len(self._counts) >= _MAX_TYPES:

@@ -50,6 +50,10 @@ class Legs:
         """The leg of this channel, if it is known."""
         return self._legs.get(channel_id)
 
+    def is_gone(self, channel_id: str) -> bool:
+        """Did this channel's call end a short while ago?"""
+        return channel_id in self._gone
+
     def groups(self) -> Iterator[Group]:
         """Each group once."""
         seen: set[int] = set()

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import msgspec
 
 from daemon.calls.ids import fact_id
-from daemon.calls.model import Answered, Dtmf, Ended, Fact, Received
+from daemon.calls.model import Answered, Dtmf, Ended, Fact, Gap, Received
 from daemon.directory.endpoints import EndpointChange
 from daemon.directory.model import Directory
 from daemon.outbox.message import Message
@@ -119,6 +119,34 @@ def render_endpoint(change: EndpointChange, ctx: Context) -> Message | None:
         },
     }
     return _message(document, ctx, id_, type_, f"{ctx.server}/{endpoint}", client)
+
+
+def render_gap(gap: Gap, ctx: Context) -> Message | None:
+    """The `monitor-gap` message of this node; None in the v2.7 format, which has no such type."""
+    if ctx.message_format == "v2.7":
+        return None
+    type_ = "monitor-gap"
+    since = iso(gap.since, ctx.timezone)
+    id_ = fact_id(ctx.server, "", type_, gap.since, ctx.node, str(gap.since))
+    document = {
+        "operation": {
+            "type": type_,
+            "id": id_,
+            "timestamp": iso(ctx.now_ms, ctx.timezone),
+            "version": VERSION,
+            "server": ctx.server,
+            "seq": 1,
+            "recovered": False,
+        },
+        "data": {
+            "node": ctx.node,
+            "from": since,
+            "to": iso(gap.until, ctx.timezone),
+            "reason": gap.reason,
+            "calls_reconciled": gap.reconciled,
+        },
+    }
+    return _message(document, ctx, id_, type_, id_, None)
 
 
 def _message(

@@ -87,3 +87,16 @@ class Ended(CallFact):
 
 
 Fact = Received | Answered | Dtmf | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Events may have been missed. `since` and `until` in ms, by the node's clock.
+
+    `reconciled`: calls of which something was found out afterwards.
+    """
+
+    since: int
+    until: int
+    reason: str
+    reconciled: int

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 
 from daemon.ari.events import Channel
 from daemon.calls.call import Leg
+from daemon.calls.cdr import Row
 from daemon.calls.channel import CONNECTING
 from daemon.calls.legs import LINKEDID, Legs
 
@@ -42,12 +43,16 @@ class LiveBridge:
 
 @dataclass(frozen=True, slots=True)
 class Live:
-    """Everything that is alive at `at` (ms). `variables` by channel id, then by name."""
+    """Everything that is alive at `at` (ms). `variables` by channel id, then by name.
+
+    `ended` has the CDR's row of channels that are gone, by their id.
+    """
 
     at: int
     channels: tuple[Channel, ...] = ()
     bridges: tuple[LiveBridge, ...] = ()
     variables: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    ended: Mapping[str, Row] = field(default_factory=dict)
 
 
 def missing_variables(channels: tuple[Channel, ...]) -> dict[str, tuple[str, ...]]:
@@ -63,8 +68,8 @@ def missing_variables(channels: tuple[Channel, ...]) -> dict[str, tuple[str, ...
     return wanted
 
 
-def take_in(legs: Legs, live: Live) -> int:
-    """Make evidence of it; how many channels were not known before."""
+def take_in(legs: Legs, live: Live) -> set[str]:
+    """Make evidence of it; the channels that were not known before."""
     talks = [bridge for bridge in live.bridges if bridge.is_a_talk]
     bridged_since = {channel: bridge.created for bridge in talks for channel in bridge.channels}
     found: set[str] = set()
@@ -94,7 +99,22 @@ def take_in(legs: Legs, live: Live) -> int:
         leg = legs.get(channel.id)
         if leg is not None and leg.id in found and _originates(leg, channel):
             legs.begin(leg, live.at, held=channel.dialplan.exten.startswith("*"))
-    return len(found)
+    return found
+
+
+def end_unseen(leg: Leg, row: Row | None, lost_at: int) -> None:
+    """A leg is gone and nobody saw how: when the CDR says, else when the connection was lost (ms)."""
+    leg.reconciled = leg.ended_unseen = True
+    if row is None:
+        leg.gone_at = max(leg.created, lost_at)
+        return
+    leg.gone_at = max(leg.created, row.ended)
+    if row.answered is None or leg.up_at is not None:
+        return
+    leg.up_at, leg.up_application = max(leg.created, row.answered), row.application
+    for other in leg.group.legs.values():
+        if row.peer and str(other.name) == row.peer:
+            leg.dialled(other, "ANSWER", leg.up_at)
 
 
 def _originates(leg: Leg, channel: Channel) -> bool:

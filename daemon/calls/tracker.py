@@ -13,12 +13,14 @@ interleaved differently say the same.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from daemon.ari.events import Event, millis
 from daemon.calls import memory, reconcile, telling
 from daemon.calls.call import Digit, Group, Leg
+from daemon.calls.cdr import Row
 from daemon.calls.legs import Legs
 from daemon.calls.model import Fact
 from daemon.calls.outcome import IsEndpoint
@@ -48,6 +50,7 @@ def all_digits(name: str) -> bool:
 class Tracker:
     """The calls of one Asterisk.
 
+    `reconciled` is how many calls the last `resync` was news about.
     `settle` is how long (s) an ended call waits for legs that may still show
     up; `patience` how long where something is known to be missing.
     """
@@ -67,6 +70,7 @@ class Tracker:
         self._timer_count = 0
         self._last_at = 0
         self._newest: tuple[int, int] | None = None
+        self.reconciled = 0
         self._changed: dict[str, Group] = {}
         self._lost_at: int | None = None
         self._handlers: dict[str, Callable[[Event, int], None]] = {
@@ -131,6 +135,10 @@ class Tracker:
         if self._lost_at is None:
             self._lost_at = round(now * 1000)
 
+    def knows(self, channel_id: str) -> bool:
+        """Is this channel followed, or was it until a short while ago?"""
+        return self._legs.get(channel_id) is not None or self._legs.is_gone(channel_id)
+
     def resync(self, live: Live, now: float) -> list[Fact]:
         """Reconcile, in line with the events, with what Asterisk says is alive now.
 
@@ -139,8 +147,10 @@ class Tracker:
         """
         facts = self.tick(now)
         alive = {channel.id for channel in live.channels}
-        self._end_unseen([leg.id for leg in self._legs if leg.id not in alive])
-        reconcile.take_in(self._legs, live)
+        gone = [leg.id for leg in self._legs if leg.id not in alive and leg.gone_at is None]
+        self._end_unseen(gone, live.ended)
+        found = reconcile.take_in(self._legs, live)
+        self.reconciled = len({id(leg.group) for leg in self._legs if leg.id in found or leg.id in gone})
         self._last_at = max(self._last_at, live.at)
         self._lost_at = None
         return facts + self._tell()
@@ -316,15 +326,13 @@ class Tracker:
         elif newest is None or counter > newest[1]:
             self._newest = (leg.created, counter)
 
-    def _end_unseen(self, ids: Collection[str]) -> None:
+    def _end_unseen(self, ids: Collection[str], rows: Mapping[str, Row] = MappingProxyType({})) -> None:
         """These channels are gone, and nobody saw how."""
         for id_ in ids:
             leg = self._legs.get(id_)
-            if leg is None or leg.gone_at is not None:
-                continue
-            leg.gone_at = max(leg.created, self._lost_at or self._last_at)
-            leg.reconciled = leg.ended_unseen = True
-            self._legs.touch(leg.group)
+            if leg is not None and leg.gone_at is None:
+                reconcile.end_unseen(leg, rows.get(id_), self._lost_at or self._last_at)
+                self._legs.touch(leg.group)
 
     def _tell(self) -> list[Fact]:
         """Tell what is certain now about every group that was touched."""

@@ -208,11 +208,11 @@ class Database:
                 found.update(key for (key,) in self._read(f"SELECT id FROM seen WHERE id IN ({marks})", part))  # noqa: S608
         return found
 
-    def state(self, owner: str) -> list[bytes]:
-        """What is remembered for this owner."""
+    def state(self, owner: str) -> dict[str, bytes]:
+        """What is remembered for this owner, by key."""
         with _translated():
-            rows = self._read("SELECT data FROM state WHERE owner = ?", (owner,))
-        return [bytes(data) for (data,) in rows]
+            rows = self._read("SELECT key, data FROM state WHERE owner = ?", (owner,))
+        return {key: bytes(data) for key, data in rows}
 
     def summary(self) -> tuple[int, Mapping[str, tuple[int, float]]]:
         """The highest seq ever seen, and by broker how many are pending and when the oldest was stored."""

@@ -130,8 +130,6 @@ class Outbox:
             self._offload(self._database.close)
         self._directory.release()
 
-    # -- in ---------------------------------------------------------------------------------
-
     def store(self, messages: Sequence[Message], state: Mapping[StateKey, bytes | None] | None = None) -> int:
         """Keep these in their order; returns when they are durable. How many of the ids were new.
 
@@ -248,8 +246,6 @@ class Outbox:
             if subscriber is not None:
                 subscriber(entries)
 
-    # -- disk full --------------------------------------------------------------------------
-
     @property
     def degraded(self) -> str:
         """Why messages are held in memory only; "" where all is well."""
@@ -312,8 +308,6 @@ class Outbox:
                     log.warning("the outbox's disk has room again: all messages are on the disk")
                     return True
 
-    # -- out --------------------------------------------------------------------------------
-
     def subscribe(self, broker: str, callback: Callable[[list[Entry]], None]) -> None:
         """Call this with each broker's new messages as they are committed, in their order.
 
@@ -362,9 +356,9 @@ class Outbox:
         except Damaged as error:
             raise FatalError(f"the outbox {self.path} is damaged: {error}") from error
 
-    def state(self, owner: str) -> list[bytes]:
-        """What `owner` stored as state, in no order."""
-        found: list[bytes] = self._reading(self._database.state, owner)
+    def state(self, owner: str) -> dict[str, bytes]:
+        """What `owner` stored as state, by its keys."""
+        found: dict[str, bytes] = self._reading(self._database.state, owner)
         return found
 
     def counts(self) -> Mapping[str, int]:
@@ -374,8 +368,6 @@ class Outbox:
     def oldest(self, broker: str) -> float:
         """Age in seconds of the oldest message that waits, as of the last `refresh`; 0 where none does."""
         return self._waiting.age(broker, self._now())
-
-    # -- upkeep, called by the keeper -------------------------------------------------------
 
     def refresh(self) -> None:
         """Look up the ages that `oldest` tells."""

@@ -12,7 +12,8 @@ import jsonschema
 import pytest
 
 from daemon.calls import schemas
-from daemon.calls.messages import V27_TYPES, render, render_endpoint
+from daemon.calls.messages import V27_TYPES, render, render_endpoint, render_gap
+from daemon.calls.model import Gap
 from daemon.directory.endpoints import EndpointChange
 from tests.unit.calls.test_messages import ANSWERED, CTX, DTMF, ENDED, RECEIVED, UNANSWERED, V27
 
@@ -41,6 +42,8 @@ MESSAGES |= {
         "endpoint found late": replace(CHANGE, state="unknown", recovered=True),
     }.items()
 }
+GAP = Gap(1761562799120, 1761562804456, "the connection was lost: reset by Asterisk", 2)
+MESSAGES["v3, gap"] = json.loads(render_gap(GAP, CTX).body)
 MESSAGES |= {
     f"v2.7, {name}": json.loads(message.body)
     for name, fact in FACTS.items()
@@ -75,6 +78,7 @@ def test_there_is_one_for_every_type_and_one_for_the_old_form():
         "dtmf",
         "ended-call",
         "endpoint-status",
+        "monitor-gap",
         "received-call",
     )
 
@@ -96,7 +100,7 @@ def test_is_a_valid_schema_and_says_what_it_is_for(name):
     described(schema, "")
 
 
-WITHOUT_A_CALL = ("endpoint-status",)
+WITHOUT_A_CALL = ("endpoint-status", "monitor-gap")
 
 
 def test_what_all_types_share_is_the_same_everywhere():
@@ -248,3 +252,14 @@ def test_the_documentation_names_every_field(name):
     for part in schemas.load(name)["properties"].values():
         for field in part["properties"]:
             assert f"`{field}`" in text, field
+
+
+def test_a_gap_says_when_and_is_the_nodes_own():
+    message = render_gap(GAP, CTX)
+    assert message.routing_key == f"call.monitor-gap.-.{CTX.server}"
+    data = json.loads(message.body)["data"]
+    assert (data["from"], data["to"]) == ("2025-10-27T07:59:59.120-03:00", "2025-10-27T08:00:04.456-03:00")
+    assert data["calls_reconciled"] == 2
+    other = render_gap(GAP, replace(CTX, node="other"))
+    assert other.id != message.id
+    assert render_gap(GAP, V27) is None

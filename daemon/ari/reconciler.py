@@ -1,0 +1,172 @@
+"""After a gap: what happened meanwhile on one Asterisk, found out and told.
+
+A gap begins with a lost connection, an overflow or the end of an earlier
+process, and ends when Asterisk was asked what is alive (`gather`) and its CDR
+file was read for what is over. All of that happens in line with the events,
+in the monitor's greenlet: events that came meanwhile wait on the inbox.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from daemon.ari.gather import Rest, gather
+from daemon.ari.inbox import Inbox, Lost, Mark, Opened, Overflow, Wanted
+from daemon.ari.monitor import Told
+from daemon.ari.rest import AriRefused, AriUnavailable
+from daemon.calls.cdr import Row, missed, read
+from daemon.calls.model import Fact, Gap
+from daemon.calls.outcome import IsEndpoint
+from daemon.calls.tracker import Tracker
+from daemon.errors import TransientError
+
+log = logging.getLogger("arimonitor.ari")
+
+_TRIES: Final = 3
+_CDR_TAIL: Final = 8 * 1024 * 1024  # bytes at the end of the CDR file: some 30,000 rows
+_MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: clocks differ, rows come late
+
+
+class Reconciler:
+    """One Asterisk's gaps. `gaps` and `gap_seconds` are over the life of this process."""
+
+    def __init__(
+        self,
+        asterisk: str,
+        tracker: Tracker,
+        rest: Rest,
+        cdr: Path | None,
+        is_endpoint: IsEndpoint,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.gaps = 0
+        self.gap_seconds = 0.0
+        self.rest = rest
+        self._asterisk = asterisk
+        self._tracker = tracker
+        self._cdr = cdr
+        self._is_endpoint = is_endpoint
+        self._clock = clock
+        self._since: float | None = None
+        self._reason = ""
+
+    def restore(self, records: Iterable[bytes], heard: float | None) -> None:
+        """Take up what an earlier process knew, and until when it saw events (s since the epoch)."""
+        useless = self._tracker.restore(records, self._clock())
+        if useless:
+            log.warning("%d stored calls of %s are of no use: another version's", useless, self._asterisk)
+        if heard is not None:
+            self._begin(heard, "this node was not running")
+        if self._tracker.size:
+            log.info("%s: %d calls are known from before", self._asterisk, self._tracker.active)
+
+    def on_mark(self, mark: Mark) -> Sequence[Told]:
+        """What the monitor meets in line with the events."""
+        if isinstance(mark, Lost):
+            self._begin(mark.since, f"the connection was lost: {mark.reason}")
+            self._tracker.lost(mark.since)
+            return ()
+        if isinstance(mark, Overflow):
+            self._begin(mark.since, f"{mark.count} events came faster than they could be used")
+            self._tracker.lost(mark.since)
+        elif isinstance(mark, Opened) and mark.complete:
+            self._since = None  # Asterisk kept everything for us
+            return ()
+        elif isinstance(mark, Opened) and self._since is None and mark.generation > 1:
+            return ()
+        elif isinstance(mark, Wanted):
+            told = self._reconcile(self._since if mark.since is None else mark.since, mark)
+            mark.done.set()
+            return told
+        return self._reconcile(self._since)
+
+    def _begin(self, since: float, reason: str) -> None:
+        self.gaps += 1
+        if self._since is None:
+            self._since, self._reason = since, reason
+
+    def _reconcile(self, since: float | None, wanted: Wanted | None = None) -> Sequence[Told]:
+        for attempt in range(1, _TRIES + 1):
+            try:
+                live = gather(self.rest, round(self._clock() * 1000))
+                break
+            except (AriUnavailable, AriRefused) as error:
+                log.warning(
+                    "%s can't be asked which channels exist (try %d of %d): %s",
+                    self._asterisk, attempt, _TRIES, error,
+                )  # fmt: skip
+        else:
+            log.error("calls of %s that ended unseen stay open until the next connection", self._asterisk)
+            if wanted is not None:
+                wanted.result = f"{self._asterisk} can't be asked which channels exist: see the log"
+            return ()
+        rows = self._rows() if since is not None else []
+        live = replace(live, ended=_by_channel(rows))
+        now = self._clock()
+        told: list[Told] = list(self._tracker.resync(live, now))
+        found: Mapping[str, list[Fact]] = {}
+        if since is not None:
+            begun = round(since * 1000) - _MARGIN
+            found = missed(rows, self._tracker.knows, begun, self._is_endpoint)
+            told += [fact for facts in found.values() for fact in facts]
+        reconciled = self._tracker.reconciled + len(found)
+        sentence = (
+            f"{self._asterisk} was reconciled: {len(live.channels)} channels are alive,"
+            f" {self._tracker.reconciled} calls changed unseen, {len(found)} were missed entirely"
+        )
+        log.info("%s", sentence)
+        if wanted is not None:
+            wanted.result = sentence
+        if self._since is not None:
+            self.gap_seconds += max(0.0, now - self._since)
+            told.append(Gap(round(self._since * 1000), round(now * 1000), self._reason, reconciled))
+            self._since = None
+        return told
+
+    def _rows(self) -> list[Row]:
+        if self._cdr is None:
+            return []
+        try:
+            return list(read(_tail(self._cdr).decode("utf-8", "replace").splitlines()))
+        except OSError as error:
+            log.warning(
+                "calls of %s missed entirely can't be looked up: %s: %s",
+                self._asterisk, self._cdr, error.strerror,
+            )  # fmt: skip
+            return []
+
+
+def ask(inbox: Inbox, since: float | None, patience: float) -> str:
+    """Have a reconciliation made in line with the events; what came of it. Raises TransientError."""
+    wanted = Wanted(since)
+    inbox.ask(wanted)
+    if not wanted.done.wait(patience):
+        raise TransientError(f"no answer within {patience:.0f} s: it will be made when the events allow")
+    return wanted.result
+
+
+def _tail(path: Path) -> bytes:
+    """The end of the file, from the beginning of a line."""
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - _CDR_TAIL))
+        data = file.read(_CDR_TAIL)
+    return data if size <= _CDR_TAIL else data.partition(b"\n")[2]
+
+
+def _by_channel(rows: Iterable[Row]) -> dict[str, Row]:
+    """Each channel's row: the answered one, else the longest; it ended with its last."""
+    found: dict[str, Row] = {}
+    for row in rows:
+        known = found.get(row.uniqueid)
+        if known is None:
+            found[row.uniqueid] = row
+            continue
+        better = max(known, row, key=lambda each: (each.answered is not None, each.duration))
+        found[row.uniqueid] = replace(better, ended=max(known.ended, row.ended))
+    return found

@@ -1,0 +1,142 @@
+"""Asterisk's CDR file read for calls that nobody saw: what a gap hid. Pure.
+
+`cdr-csv/Master.csv` with `loguniqueid = yes` has a row for each pair of legs,
+with whole seconds. A call is told from it only if no event of it was seen; its
+times come from the uniqueid, whose first part is when the channel was made,
+and from the row's lengths, so that the Asterisk's time zone does not matter.
+
+Source: docs.asterisk.org, "CDR Storage Backends", and main/cdr.c.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from daemon.calls.call import natural
+from daemon.calls.channel import parse_name
+from daemon.calls.model import Answered, Ended, Fact, Received
+from daemon.calls.outcome import IsEndpoint
+
+_FIELDS = 18
+_UNIQUEID = re.compile(r"(?:.*-)?(\d{9,11})\.\d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row. `created`, `answered` and `ended` in ms, cut to the second."""
+
+    uniqueid: str
+    source: str
+    destination: str
+    channel: str
+    peer: str
+    application: str
+    created: int
+    answered: int | None
+    ended: int
+    duration: int
+    billsec: int
+    disposition: str
+
+
+def read(lines: Iterable[str]) -> Iterator[Row]:
+    """The rows that can be used: those with a uniqueid `EPOCH.COUNTER`."""
+    for fields in csv.reader(line.replace("\x00", "") for line in lines):
+        row = _row(fields)
+        if row is not None:
+            yield row
+
+
+def _row(fields: list[str]) -> Row | None:
+    if len(fields) < _FIELDS - 1:
+        return None
+    match = _UNIQUEID.match(fields[16])
+    if match is None or not (fields[12].isdecimal() and fields[13].isdecimal()):
+        return None
+    created = int(match[1]) * 1000
+    duration, billsec = int(fields[12]), int(fields[13])
+    ended = created + duration * 1000
+    return Row(
+        uniqueid=fields[16],
+        source=fields[1],
+        destination=fields[2],
+        channel=fields[5],
+        peer=fields[6],
+        application=fields[7],
+        created=created,
+        answered=ended - billsec * 1000 if fields[10] else None,
+        ended=ended,
+        duration=duration,
+        billsec=billsec,
+        disposition=fields[14],
+    )
+
+
+def missed(
+    rows: Iterable[Row], known: Callable[[str], bool], since: int, is_endpoint: IsEndpoint
+) -> Mapping[str, list[Fact]]:
+    """The facts of calls that began at or after `since` (ms) and of which no channel is `known`, by call.
+
+    Rows of channels that another row had as its peer (a transferred leg, the
+    second half of a Local channel) belong to that row's call.
+    """
+    table = sorted(rows, key=lambda row: (row.created, natural(row.uniqueid)))
+    peers = {_without_half(row.peer) for row in table if row.peer}
+    by_call: dict[str, list[Row]] = {}
+    for row in table:
+        if row.created >= since and _without_half(row.channel) not in peers:
+            by_call.setdefault(row.uniqueid, []).append(row)
+    return {
+        call: _facts(found, is_endpoint)
+        for call, found in by_call.items()
+        if not any(known(row.uniqueid) for row in found)
+    }
+
+
+def _facts(rows: list[Row], is_endpoint: IsEndpoint) -> list[Fact]:
+    first = rows[0]
+    origin = _party(first.channel, first.source, is_endpoint)
+    answered = [row for row in rows if row.answered is not None and row.disposition == "ANSWERED"]
+    longest = max(answered or rows, key=lambda row: row.duration)
+    answer = min((row.answered for row in answered if row.answered is not None), default=None)
+    by = _party(answered[0].peer, "", is_endpoint) if answered and answered[0].peer else None
+    end = max(row.ended for row in rows)
+    head = (first.uniqueid, first.created, origin, first.destination or None)
+    facts: list[Fact] = [Received(*head, 1, True)]
+    if answer is not None:
+        application = None if by else answered[0].application or None
+        facts.append(Answered(*head, 2, True, answer, by, application, None))
+    facts.append(
+        Ended(
+            *head,
+            len(facts) + 1,
+            True,
+            endtime=end,
+            duration=longest.duration,
+            billsec=longest.billsec,
+            disposition=longest.disposition,
+            cause=None,
+            cause_text="",
+            hangup_by=None,
+            answertime=answer,
+            answered_by=by,
+            agent_answertime=None,
+            recordings=(),
+            merged_into=None,
+        )
+    )
+    return facts
+
+
+def _party(channel: str, number: str, is_endpoint: IsEndpoint) -> str | None:
+    name = parse_name(channel)
+    if name.is_local:
+        return number or name.peer.partition("@")[0] or None
+    return name.peer if is_endpoint(name.peer) or not number else number
+
+
+def _without_half(channel: str) -> str:
+    return channel.partition(";")[0]
