@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 from daemon import __version__, brokers, picture
 from daemon.ari.monitor import HEARD
+from daemon.ari.reconciler import ask
 from daemon.calls.statistics import CallStatistics
 from daemon.console.live import Feed
 from daemon.console.registry import Registry
@@ -30,7 +31,7 @@ from daemon.console.status import banner
 from daemon.console.terminal import Terminal
 from daemon.console.views import Reloaded
 from daemon.desk import Wires, commands
-from daemon.errors import ConfigurationError, FatalError
+from daemon.errors import ConfigurationError, FatalError, TransientError
 from daemon.following import Follower
 from daemon.logs import LogSystem
 from daemon.outbox.keeper import Keeper
@@ -54,6 +55,8 @@ from daemon.web.sources import Sources as WebSources
 from ha.lockfile import EpochError, LeaseHeldError, LockfileLease
 
 log = logging.getLogger("arimonitor")
+
+_RECOVERY_PATIENCE = 20.0  # seconds that the console waits for one Asterisk
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,7 @@ class Daemon:
                     reload=self.reload,
                     snapshot=self.snapshot,
                     counters=self.counters,
+                    recover=self._recover,
                     watched=self._sources.watched,
                     log_lines=logs.tail,
                     feed=self._feed,
@@ -297,6 +301,16 @@ class Daemon:
             for added in self._add_server_publishers():
                 log.info("message server %s is new: messages for it are published from now on", added)
         return done
+
+    def _recover(self, since: float | None) -> dict[str, str]:
+        """Have every Asterisk reconciled now; a sentence for each."""
+        found = {}
+        for name, watched in self._watched.items():
+            try:
+                found[name] = ask(watched.inbox, since, _RECOVERY_PATIENCE)
+            except TransientError as error:
+                found[name] = str(error)
+        return found
 
     # -- small loops of the root -------------------------------------------
     def _reload_on(self, wanted: Event) -> None:

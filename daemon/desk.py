@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 from daemon import __version__, picture
 from daemon.console.commands.calls import calls_commands
 from daemon.console.commands.endpoints import endpoints_commands
+from daemon.console.commands.recovery import recovery_commands
 from daemon.console.commands.settings import settings_commands
 from daemon.console.commands.system import system_commands
 from daemon.console.live import Feed
@@ -36,6 +37,7 @@ class Wires:
     reload: Callable[[str | None], Sequence[Reloaded]]
     snapshot: Callable[[], Snapshot]
     counters: Callable[[], Mapping[str, int | float]]
+    recover: Callable[[float | None], Mapping[str, str]]
     watched: Callable[[], Sequence[Watched]]
     log_lines: Callable[[int], Sequence[str]]
     feed: Feed
@@ -76,7 +78,8 @@ def commands(daemon: Wires) -> tuple[Command, ...]:
         states=_not_known_yet,
         timezone=daemon.timezone,
     )
-    return (*system, *calls, *endpoints)
+    recovery = recovery_commands(recover=daemon.recover, timezone=daemon.timezone, now=time.time)
+    return (*system, *calls, *recovery, *endpoints)
 
 
 def _directories(daemon: Wires) -> Mapping[str, Directory]:
