@@ -28,7 +28,16 @@ from daemon.calls.model import Fact
 from daemon.calls.tracker import Tracker
 from daemon.directory.model import Directory
 from tests.bench.capture import packets
-from tests.bench.report import ROOT, Row, Unavailable, aim, cpu_seconds, definitions, percentile
+from tests.bench.report import (
+    ROOT,
+    Row,
+    Unavailable,
+    aim,
+    cpu_seconds,
+    definitions,
+    machine_seconds,
+    percentile,
+)
 from tests.bench.streams import Published, events, publications, streams
 from tests.servers.asterisk.bed import CHANNELVARS
 from tests.servers.asterisk.load import LoadFailed, load
@@ -118,11 +127,13 @@ def _one_rate(
         daemon.connected()
         load(asterisk, WARM_UP, 10)  # a new queue's first confirms are the broker's, not the daemon's
         warm, began, used = time.time(), time.monotonic(), cpu_seconds(daemon.pid)
+        machine = machine_seconds()
         try:
             load(asterisk, calls, rate)
-        except LoadFailed as error:
-            failed = f"; SIPp: {str(error)[:80]}"
+        except LoadFailed:
+            failed = "; some of SIPp's calls failed"
         share = (cpu_seconds(daemon.pid) - used) / (time.monotonic() - began)
+        idle, whole_time = (now - then for now, then in zip(machine_seconds(), machine, strict=True))
         asterisk.idle(30)
         time.sleep(5.0)  # the longest that an end waits for legs
         daemon.settled(30)
@@ -170,7 +181,8 @@ def _one_rate(
             "  the daemon",
             f"CPU {share:.1%}",
             "",
-            f"of a core; hub lag p99 {numbers['hub.p99_ms']:.1f} max {numbers['hub.max_ms']:.1f} ms",
+            f"of a core; hub lag p99 {numbers['hub.p99_ms']:.1f} max {numbers['hub.max_ms']:.1f} ms; "
+            f"the whole machine was {idle / whole_time:.0%} idle",
         ),
         Row("  counted", f"{len(prompt) + len(ended)}", "", said),
     ]

@@ -97,6 +97,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def machine_seconds() -> tuple[float, float]:
+    """Seconds that all cores have been idle, and in all."""
+    numbers = [int(each) for each in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return (numbers[3] + numbers[4]) / ticks, sum(numbers) / ticks
+
+
 def percentile(values: Sequence[float], share: float) -> float:
     """Nearest rank; 0.0 of nothing."""
     ordered = sorted(values)
