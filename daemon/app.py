@@ -202,7 +202,13 @@ class Daemon:
             add(service)
         add(self._keeper)
         for asterisk in settings.asterisk:
-            watched = watch(settings, asterisk, partial(self._store, asterisk.name), self._statistics)
+            watched = watch(
+                settings,
+                asterisk,
+                partial(self._store, asterisk.name),
+                self._outbox.known,
+                self._statistics,
+            )
             state = self._outbox.state(asterisk.name)
             heard = state.pop(HEARD, None)
             watched.reconciler.restore(state.values(), float(heard) if heard else None)

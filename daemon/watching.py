@@ -16,7 +16,7 @@ from daemon.ari.reconciler import Reconciler
 from daemon.ari.rest import AriRest
 from daemon.ari.session import ListenerOptions
 from daemon.calls.messages import Context, render, render_gap
-from daemon.calls.model import Gap
+from daemon.calls.model import Fact, Gap
 from daemon.calls.statistics import CallStatistics
 from daemon.calls.tracker import Tracker, all_digits
 from daemon.calls.words import sentence
@@ -45,6 +45,7 @@ def watch(
     settings: Settings,
     asterisk: AsteriskSettings,
     store: Callable[[Sequence[Message], Mapping[str, bytes | None]], object],
+    known: Callable[[Sequence[str]], set[str]],
     statistics: CallStatistics,
 ) -> Watched:
     """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read."""
@@ -54,48 +55,57 @@ def watch(
     def is_endpoint(name: str) -> bool:
         return all_digits(name) or name in holder.current.endpoints
 
+    def untold(facts: Sequence[Fact]) -> Sequence[Fact]:
+        ids = {id(fact): message.id for fact in facts if (message := render(fact, context())) is not None}
+        told = known(list(ids.values()))
+        return [fact for fact in facts if ids.get(id(fact)) not in told]
+
+    context = contexts(settings, asterisk.name, holder)
     tracker = Tracker(asterisk.name, is_endpoint=is_endpoint)
     inbox = Inbox()
     listener = Listener(asterisk.name, options(settings, asterisk), inbox)
-    reconciler = Reconciler(asterisk.name, tracker, rest_of(asterisk), asterisk.cdr, is_endpoint)
+    reconciler = Reconciler(asterisk.name, tracker, rest_of(asterisk), asterisk.cdr, is_endpoint, untold)
     monitor = Monitor(
         asterisk.name,
         inbox,
         tracker,
-        renderer(settings, asterisk.name, holder, statistics),
+        renderer(asterisk.name, holder, context, statistics),
         store,
         on_mark=reconciler.on_mark,
     )
     return Watched(asterisk, holder, tracker, listener, monitor, reconciler, inbox)
 
 
-def renderer(
-    settings: Settings, asterisk: str, holder: DirectoryHolder, statistics: CallStatistics
-) -> Callable[[Told], Message | None]:
-    """Facts to messages, by the tables in force at that moment.
-
-    Called once for each fact, which is also a line of the calls' log and counted.
-    """
-    node = settings.node.name
+def contexts(settings: Settings, asterisk: str, holder: DirectoryHolder) -> Callable[[], Context]:
+    """What messages made now say beside the facts, by the tables in force."""
     zone = ZoneInfo(settings.node.timezone)
-    message_format = settings.mq.message_format
 
-    def to_message(fact: Told) -> Message | None:
-        context = Context(
+    def context() -> Context:
+        return Context(
             server=asterisk,
-            node=node,
+            node=settings.node.name,
             directory=holder.current,
             timezone=zone,
-            message_format=message_format,
+            message_format=settings.mq.message_format,
             now_ms=round(time.time() * 1000),
         )
+
+    return context
+
+
+def renderer(
+    asterisk: str, holder: DirectoryHolder, context: Callable[[], Context], statistics: CallStatistics
+) -> Callable[[Told], Message | None]:
+    """Facts to messages. Called once for each fact, which is also a line of the calls' log and counted."""
+
+    def to_message(fact: Told) -> Message | None:
         if isinstance(fact, Gap):
             log.warning("events of %s may have been missed: %s", asterisk, fact.reason)
-            return render_gap(fact, context)
+            return render_gap(fact, context())
         calls_log.info("%s call=%s server=%s", sentence(fact), fact.call, asterisk)
         entry = holder.current.endpoints.get(fact.origin or "")
         statistics.see(fact, entry.type if entry is not None else None)
-        return render(fact, context)
+        return render(fact, context())
 
     return to_message
 

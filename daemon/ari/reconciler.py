@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -33,7 +33,10 @@ _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: cloc
 
 
 class Reconciler:
-    """One Asterisk's gaps. `gaps` and `gap_seconds` are over the life of this process."""
+    """One Asterisk's gaps. `gaps` and `gap_seconds` are over the life of this process.
+
+    `untold` leaves out the facts that were told before, by this process or another.
+    """
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Reconciler:
         rest: Rest,
         cdr: Path | None,
         is_endpoint: IsEndpoint,
+        untold: Callable[[Sequence[Fact]], Sequence[Fact]],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.gaps = 0
@@ -51,6 +55,7 @@ class Reconciler:
         self._tracker = tracker
         self._cdr = cdr
         self._is_endpoint = is_endpoint
+        self._untold = untold
         self._clock = clock
         self._since: float | None = None
         self._reason = ""
@@ -109,11 +114,13 @@ class Reconciler:
         live = replace(live, ended=_by_channel(rows))
         now = self._clock()
         told: list[Told] = list(self._tracker.resync(live, now))
-        found: Mapping[str, list[Fact]] = {}
+        found: set[str] = set()
         if since is not None:
             begun = round(since * 1000) - _MARGIN
-            found = missed(rows, self._tracker.knows, begun, self._is_endpoint)
-            told += [fact for facts in found.values() for fact in facts]
+            calls = missed(rows, self._tracker.knows, begun, self._is_endpoint)
+            news = self._untold([fact for facts in calls.values() for fact in facts])
+            found = {fact.call for fact in news}
+            told += news
         reconciled = self._tracker.reconciled + len(found)
         sentence = (
             f"{self._asterisk} was reconciled: {len(live.channels)} channels are alive,"

@@ -10,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 
+from daemon.errors import TransientError
 from daemon.outbox.database import Row
 from daemon.outbox.entry import Entry
 from daemon.outbox.message import Message
+
+
+class OutboxFull(TransientError):
+    """The disk is full and the memory's share too: hold the messages back and try again."""
 
 
 class Spillover:

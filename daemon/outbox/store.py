@@ -21,13 +21,13 @@ from threading import Lock
 from typing import Any
 
 from daemon.errors import FatalError, TransientError
-from daemon.outbox.database import Batch, Damaged, Database, DiskTrouble, Row, StateKey
+from daemon.outbox.database import Batch, Damaged, Database, DiskTrouble, Row, StateKey, key_of
 from daemon.outbox.entry import Entry
 from daemon.outbox.groupcommit import Line, Ticket
 from daemon.outbox.lockfile import DirectoryLock, put_aside
 from daemon.outbox.message import Message
 from daemon.outbox.schema import FromTheFuture
-from daemon.outbox.spillover import Spillover
+from daemon.outbox.spillover import OutboxFull, Spillover
 from daemon.outbox.waiting import Waiting
 
 log = logging.getLogger("arimonitor.outbox")
@@ -37,10 +37,6 @@ _PRUNE = 1000
 
 OffloadCall = Callable[..., Any]
 """`offload(function, *plain_data)` runs it in a native thread and returns its result."""
-
-
-class OutboxFull(TransientError):
-    """The disk is full and the memory's share too: hold the messages back and try again."""
 
 
 class Outbox:
@@ -355,6 +351,12 @@ class Outbox:
             raise TransientError(f"the outbox {self.path} can't be read: {error}") from error
         except Damaged as error:
             raise FatalError(f"the outbox {self.path} is damaged: {error}") from error
+
+    def known(self, ids: Sequence[str]) -> set[str]:
+        """Which of these message ids were stored lately (see `remember_hours`)."""
+        by_key = {key_of(each): each for each in ids}
+        found: set[bytes] = self._reading(self._database.known, list(by_key))
+        return {by_key[key] for key in found} | {by_key[key] for key in by_key if self._spill.knows(key)}
 
     def state(self, owner: str) -> dict[str, bytes]:
         """What `owner` stored as state, by its keys."""

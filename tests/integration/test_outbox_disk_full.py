@@ -18,7 +18,8 @@ from daemon.outbox.filesink import FileSink
 from daemon.outbox.keeper import Keeper
 from daemon.outbox.publisher import Publisher
 from daemon.outbox.sink import SinkLost
-from daemon.outbox.store import Outbox, OutboxFull
+from daemon.outbox.spillover import OutboxFull
+from daemon.outbox.store import Outbox
 from tests.integration.outbox_parts import offload, wait_for
 from tests.unit.outbox.make import entry, message
 
