@@ -75,7 +75,7 @@ class AmiClient:
             return []
         raise AmiRefused(
             f"{self} does not list contacts for {self.username} ({said[:100] or 'no reason given'}): "
-            f"manager.conf has to give that user read = system and write = system, and Asterisk PJSIP"
+            f"that user needs write = system in manager.conf, and Asterisk needs PJSIP"
         )
 
     def _log_in(self, session: _Session) -> None:

@@ -240,6 +240,13 @@ class EndpointTable:
         """What is known of all."""
         return tuple(_view(name, entry) for name, entry in self._entries.items())
 
+    def views_after(self, look: Look) -> tuple[EndpointView, ...]:
+        """What `views` will say once a look, made just now, is used; nothing is changed."""
+        after = EndpointTable(self.server, known=self.views())
+        after.take(look, 0.0)
+        after.tick(LONGEST_WAIT)
+        return after.views()
+
     # -- events ----------------------------------------------------------------
     def _on_contact(
         self, name: str, entry: _Entry, state: str, info: ContactInfo, at: int
