@@ -1,4 +1,4 @@
-"""What happens while nobody listens is found out afterwards: by a new process, by hand, after Asterisk's death."""
+"""What happens while nobody listens is found out: by a new process, by hand, after Asterisk's death."""
 
 from __future__ import annotations
 
@@ -72,10 +72,14 @@ def whole(calls: dict[str, dict[str, Any]]) -> bool:
 
 
 def answered(daemon: ArimonitorDaemon, number: int) -> None:
-    wait_until(
-        lambda: sum("answered-call" in facts for facts in told(daemon).values()) >= number,
-        f"{number} answered",
-    )
+    def enough() -> bool:
+        return sum("answered-call" in facts for facts in told(daemon).values()) >= number
+
+    wait_until(enough, f"{number} answered")
+
+
+def announced(daemon: ArimonitorDaemon, number: int) -> None:
+    wait_until(lambda: len(told(daemon)) >= number, f"{number} announced")
 
 
 def hang_up(*calls: tuple[Call, Call]) -> None:
@@ -170,7 +174,7 @@ def test_killed_at_any_moment(server: Asterisk, tmp_path: Path) -> None:
         daemon.connected()
         call, other = connect(a, "1013015", b, ringing=0.2)
         made += 1
-        wait_until(lambda: len(told(daemon)) >= made - 1, "something is told")
+        announced(daemon, made - 1)
         if rng.random() < 0.5:
             answered(daemon, 1)
         daemon.kill()
