@@ -67,8 +67,21 @@ class Mailbox:
 
     @property
     def told(self) -> set[tuple[str, str]]:
-        """(call, type) of everything that came."""
-        return {(message["data"]["call"], message["operation"]["type"]) for message in self.came}
+        """(call, type) of everything about calls that came."""
+        return {
+            (message["data"]["call"], message["operation"]["type"])
+            for message in self.came
+            if "call" in message["data"]
+        }
+
+    @property
+    def gaps(self) -> list[str]:
+        """The reason of each monitor-gap that came."""
+        return [
+            message["data"]["reason"]
+            for message in self.came
+            if message["operation"]["type"] == "monitor-gap"
+        ]
 
     def take(self, expected: set[tuple[str, str]], seconds: float = 40.0) -> None:
         """Consume until all that is expected came, and no more is there. AssertionError after `seconds`."""
@@ -99,10 +112,15 @@ class Mailbox:
                 if time.monotonic() > deadline:
                     raise AssertionError(f"after {seconds:g} s: {complaint()}")
 
-    def check(self, expected: set[tuple[str, str]]) -> None:
-        """Exactly what was expected: each fact under one id of its own, copies apart, each call in order."""
+    def check(self, expected: set[tuple[str, str]], *, gaps: bool = False) -> None:
+        """Exactly what was expected: each fact under one id of its own, copies apart, each call in order.
+
+        `gaps`: the daemon was away, and may say so.
+        """
         assert self.told == expected, f"unexpected: {sorted(self.told - expected)[:5]}"
-        assert len(self.ids) == len(expected), "a fact has two ids, or two facts have one"
+        assert gaps or not self.gaps, self.gaps
+        of_calls = {message["operation"]["id"] for message in self.came if "call" in message["data"]}
+        assert len(of_calls) == len(expected), "a fact has two ids, or two facts have one"
         fact_by_id: dict[str, Any] = {}
         order: dict[str, list[tuple[int, int]]] = defaultdict(list)
         for message, properties in zip(self.came, self.properties, strict=True):
@@ -113,7 +131,8 @@ class Mailbox:
                 assert fact_by_id[operation["id"]] == data, "two copies of a fact differ"
                 continue
             fact_by_id[operation["id"]] = data
-            order[data["call"]].append((operation["seq"], RANK[operation["type"]]))
+            if "call" in data:
+                order[data["call"]].append((operation["seq"], RANK[operation["type"]]))
         for call, came in order.items():
             assert came == sorted(came), f"call {call} came out of order: {came}"
 

@@ -27,12 +27,12 @@ def config(asterisks: Iterable[dict[str, Any]], **other: Any) -> dict[str, Any]:
 
 
 def told(daemon: ArimonitorDaemon, server: str = "voip3") -> dict[tuple[str, str], dict[str, Any]]:
-    """(call, type) -> body of everything in the file sink; no fact may be there twice."""
+    """(call, type) -> body of everything about calls in the file sink; no fact may be there twice."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     ids = set()
     for line in daemon.messages():
         body = line["body"]
-        if body["operation"]["server"] == server:
+        if body["operation"]["server"] == server and "call" in body["data"]:
             key = (body["data"]["call"], line["type"])
             assert key not in found, f"{key} is there twice"
             assert line["message_id"] not in ids

@@ -24,7 +24,7 @@ from tests.system.played import Load, Playing
 
 pytestmark = [pytest.mark.rabbitmq]
 
-AWAY = 60.0 if LONG else 6.0  # seconds that a fault lasts
+AWAY = 60.0 if LONG else 4.0  # seconds that a fault lasts
 
 
 @dataclass
