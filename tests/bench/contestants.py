@@ -24,6 +24,7 @@ from tests.bench.report import ROOT
 
 AUTHORIZATION = "Basic " + base64.b64encode(b"monitor:secret").decode()
 SERVER = "voip3"
+_DEADLINE = 60.0  # seconds
 
 began = (0.0, 0.0)
 
@@ -183,12 +184,19 @@ def whole_way(port: int, events: int, calls: int) -> dict[str, float]:
         ticker = Ticker()
         for run in (listener.run, monitor.run):
             threading.Thread(target=run, args=(stop,), daemon=True).start()
+        deadline = time.monotonic() + _DEADLINE
         while monitor.status()["events"] != events or monitor.status()["unstored"]:
+            _still(deadline, f"{events} events are stored: {monitor.status()}")
+            if monitor.status()["tracker_errors"]:
+                raise RuntimeError("the tracker or the rendering failed: see what the log says")
             time.sleep(0.005)
         result = since()
         lag = ticker.end()
         seconds = time.process_time()
         while outbox.stored_total != MESSAGES * calls:
+            _still(
+                deadline, f"{MESSAGES * calls} messages are stored: {outbox.stored_total}, {monitor.status()}"
+            )
             time.sleep(0.02)
         seconds = time.process_time() - seconds
         stop.set()
@@ -204,18 +212,25 @@ def whole_way(port: int, events: int, calls: int) -> dict[str, float]:
     }
 
 
+def _still(deadline: float, what: str) -> None:
+    if time.monotonic() > deadline:
+        raise RuntimeError(f"not within {_DEADLINE:.0f} s: {what}")
+
+
 def renderer(folder: Path) -> Callable[[Any], Any]:
     """Facts to messages as in the daemon, its lines in the calls' log too."""
     from daemon import logs
     from daemon.calls.statistics import CallStatistics
     from daemon.directory.loader import DirectoryHolder
     from daemon.settings import Settings
+    from daemon.watching import contexts
     from daemon.watching import renderer as make
 
     logs.configure(logs.LogOptions(dir=folder / "log", redirect=False, echo="never"))
     holder = DirectoryHolder(SERVER, ROOT / "etc/definitions")
     holder.start()
-    return make(Settings(), SERVER, holder, CallStatistics())
+    context = contexts(settings=Settings(), asterisk=SERVER, holder=holder)
+    return make(asterisk=SERVER, holder=holder, context=context, statistics=CallStatistics())
 
 
 CONTESTANTS: dict[str, Callable[[int, int, int], dict[str, float]]] = {
