@@ -21,7 +21,6 @@ from threading import Event
 from zoneinfo import ZoneInfo
 
 from daemon import __version__, brokers, picture
-from daemon.ari.monitor import HEARD
 from daemon.ari.reconciler import ask
 from daemon.calls.statistics import CallStatistics
 from daemon.console.live import Feed
@@ -48,7 +47,7 @@ from daemon.runtime.systemd import Notifier, Watchdog
 from daemon.settings import AsteriskSettings, Settings
 from daemon.settings.keys import changes, live_part, restart_needed, secrets
 from daemon.snapshot import Snapshot
-from daemon.watching import Watched, options, rest_of, watch
+from daemon.watching import Watched, looker_of, options, rest_of, watch
 from daemon.web.pages import application
 from daemon.web.server import WebServer
 from daemon.web.sources import Sources as WebSources
@@ -147,6 +146,7 @@ class Daemon:
                     statistics=self._statistics,
                     timezone=ZoneInfo(settings.node.timezone),
                     started=self._all_started.is_set,
+                    endpoints=lambda: picture.endpoint_counts(self._watched.values()),
                 )
             ),
         )
@@ -207,11 +207,9 @@ class Daemon:
                 asterisk,
                 partial(self._store, asterisk.name),
                 self._outbox.known,
+                self._outbox.state(asterisk.name),
                 self._statistics,
             )
-            state = self._outbox.state(asterisk.name)
-            heard = state.pop(HEARD, None)
-            watched.reconciler.restore(state.values(), float(heard) if heard else None)
             self._watched[asterisk.name] = watched
         if self._publishes:
             self._add_publisher(
@@ -221,6 +219,7 @@ class Daemon:
         for watched in self._watched.values():
             add(watched.monitor)
             add(watched.listener)
+            add(watched.looks)
             add(Follower(watched.monitor, self._feed))
         add(Performance(self.counters))
         add(self.console)
@@ -270,6 +269,7 @@ class Daemon:
             if by_name[name] != watched.settings:
                 watched.settings = by_name[name]
                 watched.reconciler.rest = rest_of(by_name[name])
+                watched.looks.looker = looker_of(by_name[name])
                 watched.listener.reconfigure(options(new, by_name[name]))
         for name in changed:
             log.info("the setting %s was changed", name)

@@ -9,12 +9,13 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from zoneinfo import ZoneInfo
 
 from daemon import __version__, picture
 from daemon.console.commands.calls import calls_commands
-from daemon.console.commands.endpoints import endpoints_commands
+from daemon.console.commands.endpoints import Asked, endpoints_commands
 from daemon.console.commands.recovery import recovery_commands
 from daemon.console.commands.settings import settings_commands
 from daemon.console.commands.system import system_commands
@@ -22,6 +23,7 @@ from daemon.console.live import Feed
 from daemon.console.registry import Command
 from daemon.console.views import EndpointState, Reloaded
 from daemon.directory.model import Directory
+from daemon.errors import PermanentError, TransientError
 from daemon.settings import Settings
 from daemon.settings.keys import get, keys, with_value
 from daemon.snapshot import Snapshot
@@ -75,8 +77,9 @@ def commands(daemon: Wires) -> tuple[Command, ...]:
     )
     endpoints = endpoints_commands(
         directories=lambda: _directories(daemon),
-        states=_not_known_yet,
+        states=partial(_state, daemon),
         timezone=daemon.timezone,
+        ask=partial(_ask_endpoints, daemon),
     )
     recovery = recovery_commands(recover=daemon.recover, timezone=daemon.timezone, now=time.time)
     return (*system, *calls, *recovery, *endpoints)
@@ -86,9 +89,26 @@ def _directories(daemon: Wires) -> Mapping[str, Directory]:
     return {each.settings.name: each.holder.current for each in daemon.watched()}
 
 
-def _not_known_yet(_server: str, _endpoint: str) -> EndpointState | None:
-    """This version does not look at registrations: `list` says unknown."""
+def _state(daemon: Wires, server: str, endpoint: str) -> EndpointState | None:
+    for each in daemon.watched():
+        if each.settings.name == server:
+            view = each.endpoints.view(endpoint)
+            return EndpointState(view.state, view.address, view.since) if view is not None else None
     return None
+
+
+def _ask_endpoints(daemon: Wires) -> list[Asked]:
+    """Every Asterisk is looked at now; where that fails, what is known of it and why."""
+    answers = []
+    for each in daemon.watched():
+        error, views = "", each.endpoints.views()
+        try:
+            views = each.endpoints.views_after(each.looks.look())
+        except (TransientError, PermanentError) as failure:
+            error = str(failure)
+        states = {view.endpoint: EndpointState(view.state, view.address, view.since) for view in views}
+        answers.append(Asked(each.settings.name, states, error, each.looks.looker.problem))
+    return answers
 
 
 def _versions() -> Mapping[str, str]:

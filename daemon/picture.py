@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -114,6 +115,11 @@ def event_counts(watched: Iterable[Watched]) -> dict[str, Mapping[str, int]]:
         by_type = each.monitor.status()["events_by_type"]
         found[each.settings.name] = by_type if isinstance(by_type, Mapping) else {}
     return found
+
+
+def endpoint_counts(watched: Iterable[Watched]) -> dict[str, Mapping[str, int]]:
+    """How many endpoints are in which state, by Asterisk."""
+    return {each.settings.name: Counter(view.state for view in each.endpoints.views()) for each in watched}
 
 
 def call_rows(watched: Iterable[Watched]) -> list[CallRow]:

@@ -9,20 +9,25 @@ from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from daemon.ari.address import Address
-from daemon.ari.inbox import Inbox
+from daemon.ari.inbox import Inbox, Looked, Mark, Opened
 from daemon.ari.listener import Listener
-from daemon.ari.monitor import Monitor, Told
+from daemon.ari.monitor import HEARD, Monitor, Told
+from daemon.ari.observer import Observer, calls_only, known_endpoints
 from daemon.ari.reconciler import Reconciler
 from daemon.ari.rest import AriRest
 from daemon.ari.session import ListenerOptions
-from daemon.calls.messages import Context, render, render_gap
+from daemon.calls.messages import Context, render, render_endpoint, render_gap
 from daemon.calls.model import Fact, Gap
 from daemon.calls.statistics import CallStatistics
 from daemon.calls.tracker import Tracker, all_digits
 from daemon.calls.words import sentence
+from daemon.directory.ami import AmiClient
+from daemon.directory.endpoints import EndpointChange, EndpointTable
 from daemon.directory.loader import DirectoryHolder
+from daemon.directory.looker import AmiSource, CliSource, Looker, local_cli
+from daemon.directory.looks import Looks
 from daemon.outbox.message import Message
-from daemon.settings import AsteriskSettings, Settings
+from daemon.settings import AsteriskSettings, Settings, split_address
 
 log = logging.getLogger("arimonitor.ari")
 calls_log = logging.getLogger("arimonitor.calls")
@@ -39,6 +44,8 @@ class Watched:
     monitor: Monitor
     reconciler: Reconciler
     inbox: Inbox
+    endpoints: EndpointTable
+    looks: Looks
 
 
 def watch(
@@ -46,9 +53,13 @@ def watch(
     asterisk: AsteriskSettings,
     store: Callable[[Sequence[Message], Mapping[str, bytes | None]], object],
     known: Callable[[Sequence[str]], set[str]],
+    state: Mapping[str, bytes],
     statistics: CallStatistics,
 ) -> Watched:
-    """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read."""
+    """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read.
+
+    `state` is what an earlier process stored; `known` says which message ids were stored before.
+    """
     holder = DirectoryHolder(asterisk.name, asterisk.definitions)
     holder.start()
 
@@ -60,20 +71,35 @@ def watch(
         told = known(list(ids.values()))
         return [fact for fact in facts if ids.get(id(fact)) not in told]
 
+    def on_mark(mark: Mark) -> Sequence[Told]:
+        if isinstance(mark, Looked):
+            endpoints.take(mark.look, time.time())
+            return ()
+        if isinstance(mark, Opened):
+            looks.want()
+        return reconciler.on_mark(mark)
+
     context = contexts(settings, asterisk.name, holder)
     tracker = Tracker(asterisk.name, is_endpoint=is_endpoint)
+    endpoints = EndpointTable(asterisk.name, known=known_endpoints(state))
     inbox = Inbox()
+    looks = Looks(looker_of(asterisk), lambda look: inbox.hand(Looked(look)))
     listener = Listener(asterisk.name, options(settings, asterisk), inbox)
     reconciler = Reconciler(asterisk.name, tracker, rest_of(asterisk), asterisk.cdr, is_endpoint, untold)
     monitor = Monitor(
         asterisk.name,
         inbox,
-        tracker,
+        Observer(tracker, endpoints),
         renderer(asterisk.name, holder, context, statistics),
         store,
-        on_mark=reconciler.on_mark,
+        on_mark=on_mark,
     )
-    return Watched(asterisk, holder, tracker, listener, monitor, reconciler, inbox)
+    heard = state.get(HEARD)
+    reconciler.restore(
+        calls_only({key: data for key, data in state.items() if key != HEARD}),
+        float(heard) if heard else None,
+    )
+    return Watched(asterisk, holder, tracker, listener, monitor, reconciler, inbox, endpoints, looks)
 
 
 def contexts(settings: Settings, asterisk: str, holder: DirectoryHolder) -> Callable[[], Context]:
@@ -102,6 +128,8 @@ def renderer(
         if isinstance(fact, Gap):
             log.warning("events of %s may have been missed: %s", asterisk, fact.reason)
             return render_gap(fact, context())
+        if isinstance(fact, EndpointChange):
+            return render_endpoint(fact, context())
         calls_log.info("%s call=%s server=%s", sentence(fact), fact.call, asterisk)
         entry = holder.current.endpoints.get(fact.origin or "")
         statistics.see(fact, entry.type if entry is not None else None)
@@ -122,6 +150,18 @@ def options(settings: Settings, asterisk: AsteriskSettings) -> ListenerOptions:
         ping_after=asterisk.ping_interval,
         pong_within=asterisk.ping_interval,
     )
+
+
+def looker_of(asterisk: AsteriskSettings) -> Looker:
+    """Who looks at its endpoints: by AMI where that is configured, else by its command line if it is here."""
+    source: AmiSource | CliSource | None = None
+    if asterisk.ami:
+        host, port = split_address(asterisk.ami)
+        secret = asterisk.ami_password.get_secret_value() if asterisk.ami_password is not None else ""
+        source = AmiSource(AmiClient(host, port, asterisk.ami_username, secret))
+    elif asterisk.host == "local" and (program := local_cli()) is not None:
+        source = CliSource(program)
+    return Looker(asterisk.name, rest_of(asterisk), source)
 
 
 def rest_of(asterisk: AsteriskSettings) -> AriRest:

@@ -11,6 +11,8 @@ import queue
 import threading
 from dataclasses import dataclass, field
 
+from daemon.directory.endpoints import Look
+
 MAX_EVENTS = 50_000
 MAX_BYTES = 32 * 1024 * 1024
 
@@ -66,7 +68,14 @@ class Wanted:
     result: str = ""
 
 
-Mark = Opened | Lost | Overflow | Wanted
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """All endpoints were looked at."""
+
+    look: Look
+
+
+Mark = Opened | Lost | Overflow | Wanted | Looked
 
 
 class Inbox:
@@ -131,9 +140,9 @@ class Inbox:
             self._missed = 0
         self._queue.put((mark, 0, 0))
 
-    def ask(self, wanted: Wanted) -> None:
-        """Queue a request; any thread may."""
-        self._queue.put((wanted, 0, 0))
+    def hand(self, mark: Wanted | Looked) -> None:
+        """Queue a request or a look; any thread may."""
+        self._queue.put((mark, 0, 0))
 
     def get(self, timeout: float) -> Batch | Mark | None:
         """The next in order, None when nothing came within `timeout` seconds (0: at once)."""

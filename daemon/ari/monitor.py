@@ -20,6 +20,7 @@ from typing import Final, Protocol
 from daemon.ari.events import Event, MalformedEvent, parse
 from daemon.ari.inbox import Batch, Inbox, Lost, Mark, Opened, Overflow
 from daemon.calls.model import Fact, Gap
+from daemon.directory.endpoints import EndpointChange
 from daemon.errors import TransientError
 from daemon.outbox.message import Message
 from daemon.runtime.backoff import Backoff
@@ -38,7 +39,7 @@ _REMEMBER_EVERY: Final = 1.0  # seconds at most until the tracker's state is sto
 _MAX_TYPES: Final = 200  # different event types counted by name; garbage beyond them is "other"
 
 
-Told = Fact | Gap
+Told = Fact | Gap | EndpointChange
 """What becomes a message."""
 
 
@@ -49,10 +50,10 @@ class CallTracker(Protocol):
     def active(self) -> int:
         """Calls that have not ended."""
 
-    def apply(self, event: Event, now: float) -> list[Fact]:
+    def apply(self, event: Event, now: float) -> Sequence[Told]:
         """The facts that an event makes, at the receive time `now`."""
 
-    def tick(self, now: float) -> list[Fact]:
+    def tick(self, now: float) -> Sequence[Told]:
         """The facts that the passing of time makes."""
 
     def changes(self) -> Mapping[str, bytes | None]:

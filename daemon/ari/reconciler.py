@@ -151,7 +151,7 @@ class Reconciler:
 def ask(inbox: Inbox, since: float | None, patience: float) -> str:
     """Have a reconciliation made in line with the events; what came of it. Raises TransientError."""
     wanted = Wanted(since)
-    inbox.ask(wanted)
+    inbox.hand(wanted)
     if not wanted.done.wait(patience):
         raise TransientError(f"no answer within {patience:.0f} s: it will be made when the events allow")
     return wanted.result

@@ -1,0 +1,61 @@
+"""Looks at all endpoints of one Asterisk: after each connection, and whenever somebody asks.
+
+A look may take a second, so it is made here and handed to the monitor, which
+uses it in line with the events.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from threading import Event
+
+from daemon.directory.endpoints import Look
+from daemon.directory.looker import Looker
+from daemon.errors import PermanentError, TransientError
+
+log = logging.getLogger("arimonitor.directory")
+
+_AGAIN = 30.0
+
+
+class Looks:
+    """Service. `hand(look)` gives a look to the monitor."""
+
+    def __init__(self, looker: Looker, hand: Callable[[Look], None]) -> None:
+        self.name = f"endpoints-{looker.name}"
+        self.looker = looker
+        self._hand = hand
+        self._wanted = Event()
+        self._made = 0
+        self._error = ""
+
+    def want(self) -> None:
+        """Look soon; any thread may say so."""
+        self._wanted.set()
+
+    def look(self) -> Look:
+        """Look now, and hand it on. Raises TransientError or PermanentError."""
+        look = self.looker.look()
+        self._hand(look)
+        self._made += 1
+        return look
+
+    def run(self, stop: Event) -> None:
+        """Until `stop`: a look each time one is wanted, tried again while it fails."""
+        wait = None
+        while not stop.is_set():
+            if not self._wanted.wait(wait or 1.0) and wait is None:
+                continue
+            self._wanted.clear()
+            try:
+                self.look()
+                self._error, wait = "", None
+            except (TransientError, PermanentError) as error:
+                if str(error) != self._error:
+                    log.warning("the endpoints of %s can't be looked at: %s", self.looker.name, error)
+                self._error, wait = str(error), _AGAIN
+
+    def status(self) -> Mapping[str, object]:
+        """How many looks were made, why the last one failed, and why addresses are not known."""
+        return {"looks": self._made, "error": self._error, "addresses": self.looker.problem}
