@@ -61,8 +61,15 @@ def looker(asterisk: Asterisk, source: Source | None) -> Looker:
 def come(asterisk: Asterisk, *numbers: str) -> None:
     """Register. Asterisk answers REGISTER before it says that the endpoint is online."""
     asterisk.register(*numbers)
-    eye = looker(asterisk, None)
-    until(lambda: all(eye.look().states[n] == "online" for n in numbers), DEADLINE, "not all are online")
+    wait_online(asterisk, *numbers)
+
+
+def wait_online(asterisk: Asterisk, *numbers: str) -> None:
+    def all_are() -> bool:
+        states = {each["resource"]: each["state"] for each in rest(asterisk).endpoints()}
+        return all(states[number] == "online" for number in numbers)
+
+    until(all_are, DEADLINE, "not all are online")
 
 
 class Node:
@@ -297,7 +304,7 @@ def test_a_look_at_1378_endpoints(asterisk: Asterisk) -> None:
             phone.number = number
             phone.register()
         eye = looker(asterisk, AmiSource(ami(asterisk)))
-        until(lambda: all(eye.look().states[n] == "online" for n in numbers), DEADLINE, "not all are online")
+        wait_online(asterisk, *numbers)
         began = time.monotonic()
         look = eye.look()
         table = EndpointTable("voip3")
