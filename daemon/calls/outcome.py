@@ -147,8 +147,9 @@ def hung_up_by(group_legs: Iterable[Leg], *, answered: bool) -> Leg | None:
     """The side that hung up first; None where Asterisk ended it.
 
     In an answered call it is the first after the last two legs met in a bridge:
-    who left before (a transferor, a phone that refused) did not end it. But one
-    of the two may have hung up in the moment between the answer and the bridge.
+    who left before (a transferor, a phone that refused), or whose leaving in that
+    very millisecond brought them together, did not end it. But one of the two may
+    have hung up in the moment between the answer and the bridge.
     """
     legs = list(group_legs)
     met = max((at for leg in legs for at in leg.partners.values()), default=0) if answered else 0
@@ -157,7 +158,7 @@ def hung_up_by(group_legs: Iterable[Leg], *, answered: bool) -> Leg | None:
         for leg in legs
         if leg.may_hang_up
         and leg.hung_up_at is not None
-        and (leg.hung_up_at >= met or met in leg.partners.values())
+        and (leg.hung_up_at > met or met in leg.partners.values())
     ]
     return min(left, key=lambda leg: (leg.hung_up_at or 0, natural(leg.id)), default=None)
 

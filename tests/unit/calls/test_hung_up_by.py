@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.unit.calls import expectations as ex
 
 
@@ -19,3 +21,20 @@ def test_between_the_answer_and_the_bridge() -> None:
     assert isinstance(facts[-1], ex.Ended)
     assert facts[-1].disposition == "ANSWERED"
     assert facts[-1].hangup_by == "1013010"
+
+
+@pytest.mark.parametrize("story", ["attended-transfer-ami", "attended-transfer-feature-code"])
+@pytest.mark.parametrize("folder", ex.LINKEDID)
+def test_whose_hangup_connects_the_others_in_that_millisecond(folder: str, story: str) -> None:
+    """Seen live: the transferor's hangup and the meeting of the other two have one time."""
+    lines = ex.read(ex.TRACES / folder / f"{story}.jsonl.gz")
+    events = [event for _, event in lines if isinstance(event, dict)]
+    hangup = next(event for event in events if event["type"] == "ChannelHangupRequest")
+    assert hangup["channel"]["caller"]["number"] == "1013010"
+    after = events[events.index(hangup) :]
+    meeting = next((event for event in after if event["type"] == "ChannelEnteredBridge"), None)
+    if meeting is not None:
+        hangup["timestamp"] = meeting["timestamp"]
+    _, facts = ex.play(lines)
+    assert isinstance(facts[-1], ex.Ended)
+    assert facts[-1].hangup_by == "1013012"
