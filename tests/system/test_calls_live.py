@@ -171,9 +171,9 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             wanted = sum(part.expected for part in parts)
             try:
                 wait_until(lambda: _ended(daemon) >= wanted, f"{wanted} calls have ended", 20)
+                daemon.settled()
             except AssertionError as error:
                 print(error)  # which of them is what the tests say
-            daemon.settled()
         messages: dict[str, list[dict[str, Any]]] = defaultdict(list)
         for line in daemon.messages():
             if "call" in line["body"]["data"]:
