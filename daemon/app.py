@@ -209,6 +209,7 @@ class Daemon:
                 self._outbox.known,
                 self._outbox.state(asterisk.name),
                 self._statistics,
+                played=self._extras.lab,
             )
             self._watched[asterisk.name] = watched
         if self._publishes:
@@ -269,7 +270,7 @@ class Daemon:
             if by_name[name] != watched.settings:
                 watched.settings = by_name[name]
                 watched.reconciler.rest = rest_of(by_name[name])
-                watched.looks.looker = looker_of(by_name[name])
+                watched.looks.looker = looker_of(by_name[name], played=self._extras.lab)
                 watched.listener.reconfigure(options(new, by_name[name]))
         for name in changed:
             log.info("the setting %s was changed", name)

@@ -27,7 +27,7 @@ from daemon.directory.loader import DirectoryHolder
 from daemon.directory.looker import AmiSource, CliSource, Looker, local_cli
 from daemon.directory.looks import Looks
 from daemon.outbox.message import Message
-from daemon.settings import AsteriskSettings, Settings, split_address
+from daemon.settings import AsteriskSettings, Settings, is_loopback, split_address
 
 log = logging.getLogger("arimonitor.ari")
 calls_log = logging.getLogger("arimonitor.calls")
@@ -55,6 +55,8 @@ def watch(
     known: Callable[[Sequence[str]], set[str]],
     state: Mapping[str, bytes],
     statistics: CallStatistics,
+    *,
+    played: bool,
 ) -> Watched:
     """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read.
 
@@ -83,7 +85,7 @@ def watch(
     tracker = Tracker(asterisk.name, is_endpoint=is_endpoint)
     endpoints = EndpointTable(asterisk.name, known=known_endpoints(state))
     inbox = Inbox()
-    looks = Looks(looker_of(asterisk), lambda look: inbox.hand(Looked(look)))
+    looks = Looks(looker_of(asterisk, played=played), lambda look: inbox.hand(Looked(look)))
     listener = Listener(asterisk.name, options(settings, asterisk), inbox)
     reconciler = Reconciler(asterisk.name, tracker, rest_of(asterisk), asterisk.cdr, is_endpoint, untold)
     monitor = Monitor(
@@ -152,14 +154,18 @@ def options(settings: Settings, asterisk: AsteriskSettings) -> ListenerOptions:
     )
 
 
-def looker_of(asterisk: AsteriskSettings) -> Looker:
-    """Who looks at its endpoints: by AMI where that is configured, else by its command line if it is here."""
+def looker_of(asterisk: AsteriskSettings, *, played: bool = False) -> Looker:
+    """Who looks at its endpoints: by AMI where that is configured, else by its command line if it is here.
+
+    `played`: it is the lab's, whose command line would be another Asterisk's.
+    """
     source: AmiSource | CliSource | None = None
     if asterisk.ami:
         host, port = split_address(asterisk.ami)
         secret = asterisk.ami_password.get_secret_value() if asterisk.ami_password is not None else ""
         source = AmiSource(AmiClient(host, port, asterisk.ami_username, secret))
-    elif asterisk.host == "local" and (program := local_cli()) is not None:
+    here = asterisk.host == "local" and is_loopback(Address.parse(asterisk.url).host) and not played
+    if source is None and here and (program := local_cli()) is not None:
         source = CliSource(program)
     return Looker(asterisk.name, rest_of(asterisk), source)
 
