@@ -32,16 +32,18 @@ def main() -> int:
     where = machine()
     began = time.monotonic()
     rows: list[Row] = []
-    for name in chosen:
-        print(f"{name} ...", file=sys.stderr, flush=True)
-        rows.append(Row(f"== {PARTS[name]}"))
-        try:
-            rows += importlib.import_module(f"tests.bench.bench_{name}").part()
-        except (Unavailable, subprocess.SubprocessError, AssertionError, RuntimeError, OSError) as error:
-            rows.append(Row(f"not run: {type(error).__name__}: {str(error)[:300]}"))
-    print(f"On {where}.\nBelieve the ratios; other work on the machine moves all figures.\n")
-    print(table(rows))
-    print(f"\n{time.monotonic() - began:.0f} s in all")
+    try:
+        for name in chosen:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+            rows.append(Row(f"== {PARTS[name]}"))
+            try:
+                rows += importlib.import_module(f"tests.bench.bench_{name}").part()
+            except (Unavailable, subprocess.SubprocessError, AssertionError, RuntimeError, OSError) as error:
+                rows.append(Row(f"not run: {type(error).__name__}: {str(error)[:300]}"))
+    finally:  # also of a run that broke off: what was measured so far
+        print(f"On {where}.\nBelieve the ratios; other work on the machine moves all figures.\n")
+        print(table(rows))
+        print(f"\n{time.monotonic() - began:.0f} s in all")
     return 0
 
 

@@ -140,7 +140,7 @@ def _one_rate(
         numbers = daemon.ctl("stats")
     found = streams(packets(captured))
     arrived = events(found, asterisk.http)
-    sent = publications(found, broker)
+    sent = {id_: message for id_, message in publications(found, broker).items() if message.call}
     del found
     made_at, waited, destroyed = replay(arrived)
     made_at = {id_: at for id_, at in made_at.items() if at > warm}

@@ -22,7 +22,7 @@ class Published:
 
     id: str
     type: str
-    call: str
+    call: str  # "" where it is about none
     published: float
     confirmed: float | None = None
 
@@ -146,7 +146,7 @@ def _published(reader: _Reader) -> Iterator[Published]:
             if left == 0:
                 said = json.loads(body)
                 operation, data = said["operation"], said["data"]
-                yield Published(operation["id"], operation["type"], data["call"], reader.at)
+                yield Published(operation["id"], operation["type"], data.get("call", ""), reader.at)
 
 
 def _acks(reader: _Reader) -> Iterator[tuple[float, int, bool]]:
