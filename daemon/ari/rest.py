@@ -1,8 +1,10 @@
 """ARI's REST calls, each with one deadline for all of it.
 
-One connection per call: a monitor makes a handful of them per reconnect, and
-an Asterisk whose ARI has locked up must not keep one for ever. A later
-circuit breaker goes around `AriRest.call`, through which everything passes.
+`AriCalls` is what can be asked; `AriRest` asks over HTTP, `restcall.SocketRest`
+over Asterisk's outbound websocket. Over HTTP it is one connection per call: a
+monitor makes a handful of them per reconnect, and an Asterisk whose ARI has
+locked up must not keep one for ever. Nor is it asked again and again: a
+circuit breaker is around everything that passes `call`.
 """
 
 from __future__ import annotations
@@ -10,15 +12,20 @@ from __future__ import annotations
 import http.client
 import io
 import json
+import logging
 import ssl
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from daemon.ari.address import Address, basic_authorization, explain
+from daemon.ari.breaker import Breaker
 from daemon.ari.wire import ConnectError, Disconnected, Wire
 from daemon.errors import PermanentError, TransientError
+
+log = logging.getLogger("arimonitor.ari")
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of one answer: GET /channels with 10,000 channels is 7 MB."""
@@ -32,6 +39,10 @@ class AriUnavailable(TransientError):
         self.status = status
 
 
+class AriSilent(AriUnavailable):
+    """Nothing answered within the deadline."""
+
+
 class AriRefused(PermanentError):
     """Asterisk says no (4xx): asking again won't help. `status` is the HTTP status."""
 
@@ -40,26 +51,17 @@ class AriRefused(PermanentError):
         self.status = status
 
 
-class AriRest:
-    """REST client of one Asterisk. Stateless between calls, so any thread may use it.
+class AriCalls(ABC):
+    """What the product asks of one Asterisk; any thread may.
 
     Every method raises AriUnavailable or AriRefused, and takes no longer than
-    `timeout` seconds (plus the DNS).
+    `timeout` seconds (plus the DNS). After some calls in a row without an
+    answer, `breaker` lets none through for a while: AriUnavailable at once.
     """
 
-    def __init__(
-        self,
-        address: Address,
-        username: str,
-        password: str,
-        *,
-        timeout: float = 5.0,
-        context: ssl.SSLContext | None = None,
-    ) -> None:
-        self.address = address
+    def __init__(self, timeout: float, breaker: Breaker | None) -> None:
         self.timeout = timeout
-        self._authorization = basic_authorization(username, password)
-        self._context = context
+        self.breaker = breaker or Breaker()
 
     def ping(self) -> str:
         """Asterisk's own time (ISO 8601), when ARI answers (Asterisk 16.12 and later)."""
@@ -121,32 +123,100 @@ class AriRest:
 
     def call(self, method: str, resource: str, *, body: object = None, **query: str) -> object:
         """One call: the decoded JSON of its answer, None where it has none."""
-        deadline = time.monotonic() + self.timeout
-        path = self.address.path(resource) + ("?" + urlencode(query) if query else "")
-        headers = {"Authorization": self._authorization, "Connection": "close"}
-        data = None
-        if body is not None:
-            data = json.dumps(body).encode()
-            headers["Content-Type"] = "application/json"
-        try:
-            status, answer = self._exchange(method, path, headers, data, deadline)
-        except ConnectError as error:
-            raise AriUnavailable(str(error)) from error
-        except TimeoutError as error:
+        now = time.monotonic()
+        if not self.breaker.allows(now):
             raise AriUnavailable(
-                f"{self.address} did not answer {method} {resource} within {self.timeout:.0f} s"
-            ) from error
-        except (Disconnected, OSError, http.client.HTTPException, ValueError) as error:
-            said = str(error)[:160] or type(error).__name__
-            raise AriUnavailable(f"{self.address} broke off {method} {resource} ({said})") from error
+                f"{self._where()} is not asked: it left {self.breaker.silences} requests in a row without "
+                f"an answer; the next is let through in {self.breaker.wait(now):.0f} s"
+            )
+        target = resource + ("?" + urlencode(query) if query else "")
+        data = None if body is None else json.dumps(body).encode()
+        try:
+            status, answer = self._ask(method, target, data, now + self.timeout)
+        except AriSilent as silence:
+            if self.breaker.unanswered(time.monotonic()):
+                log.error(
+                    "%s, like the %d requests before it: it is not asked for %.0f s, and longer each time. "
+                    "ARI may be locked up: see whether 'ari show apps' answers",
+                    silence, self.breaker.silences - 1, self.breaker.pause,
+                )  # fmt: skip
+            raise
+        except AriUnavailable:
+            self._answered()
+            raise
+        self._answered()
         if 200 <= status < 300:
             return self._decode(answer, method, resource) if answer.strip() else None
         said = _message(answer)
         # An unknown object is no wrong URL: only ARI itself answers 404 with a JSON message.
-        text = f"{said} (404)" if status == 404 and said else explain(status, self.address, said)
+        text = f"{said} (404)" if status == 404 and said else self._explain(status, said)
         if 400 <= status < 500 and status not in (408, 429):
             raise AriRefused(text, status)
         raise AriUnavailable(text, status)
+
+    @abstractmethod
+    def _ask(self, method: str, target: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
+        """Status and body of the answer. Raises AriSilent (none came in time) or AriUnavailable."""
+
+    @abstractmethod
+    def _where(self) -> str:
+        """Who is asked, as a message names it."""
+
+    @abstractmethod
+    def _explain(self, status: int, said: str) -> str:
+        """One sentence with the mend for a status that is no success; `said` is Asterisk's own word."""
+
+    def _answered(self) -> None:
+        if self.breaker.answered():
+            log.info("%s answers again", self._where())
+
+    def _decode(self, answer: bytes, method: str, resource: str) -> object:
+        try:
+            return json.loads(answer)
+        except ValueError as error:
+            raise AriUnavailable(f"{self._where()} answered {method} {resource} with no JSON") from error
+
+
+class AriRest(AriCalls):
+    """The REST client over HTTP. Stateless between calls, but for the breaker, which may be shared."""
+
+    def __init__(
+        self,
+        address: Address,
+        username: str,
+        password: str,
+        *,
+        timeout: float = 5.0,
+        context: ssl.SSLContext | None = None,
+        breaker: Breaker | None = None,
+    ) -> None:
+        super().__init__(timeout, breaker)
+        self.address = address
+        self._authorization = basic_authorization(username, password)
+        self._context = context
+
+    def _where(self) -> str:
+        return str(self.address)
+
+    def _explain(self, status: int, said: str) -> str:
+        return explain(status, self.address, said)
+
+    def _ask(self, method: str, target: str, body: bytes | None, deadline: float) -> tuple[int, bytes]:
+        headers = {"Authorization": self._authorization, "Connection": "close"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        try:
+            return self._exchange(method, self.address.path(target), headers, body, deadline)
+        except ConnectError as error:
+            late = isinstance(error.__cause__, TimeoutError)
+            raise (AriSilent if late else AriUnavailable)(str(error)) from error
+        except TimeoutError as error:
+            raise AriSilent(
+                f"{self.address} did not answer {method} {target} within {self.timeout:.0f} s"
+            ) from error
+        except (Disconnected, OSError, http.client.HTTPException, ValueError) as error:
+            said = str(error)[:160] or type(error).__name__
+            raise AriUnavailable(f"{self.address} broke off {method} {target} ({said})") from error
 
     def _exchange(
         self, method: str, path: str, headers: Mapping[str, str], data: bytes | None, deadline: float
@@ -162,12 +232,6 @@ class AriRest:
         finally:
             connection.close()
             wire.close()
-
-    def _decode(self, answer: bytes, method: str, resource: str) -> object:
-        try:
-            return json.loads(answer)
-        except ValueError as error:
-            raise AriUnavailable(f"{self.address} answered {method} {resource} with no JSON") from error
 
 
 class _HttpSocket:

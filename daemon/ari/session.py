@@ -6,12 +6,11 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import Final, Literal, Protocol
 
 from daemon.ari.address import Address
 from daemon.ari.connection_state import names_recording
-from daemon.ari.rest import AriRefused, AriRest, AriUnavailable
-from daemon.ari.socket import EventSocket
+from daemon.ari.rest import AriCalls, AriRefused, AriUnavailable
 from daemon.ari.wire import ConnectError, Disconnected
 
 log = logging.getLogger("arimonitor.ari")
@@ -39,8 +38,30 @@ WANTED: Final = (
     "Dial",
     "EndpointStateChange",
     "PeerStatusChange",
+    "RESTResponse",
 )
-"""The event types that the product reads, beside ChannelVarset (see `filter_varset`)."""
+"""The event types that the product reads, beside ChannelVarset (see `filter_varset`).
+
+RESTResponse is the answer to a request over the websocket, which Asterisk
+puts through the filter too.
+"""
+
+
+class EventStream(Protocol):
+    """What reads a websocket: `socket.EventSocket`, `server_socket.ServerSocket`."""
+
+    @property
+    def heard_at(self) -> float:
+        """When bytes came last, on time.monotonic's clock."""
+
+    def read_batch(self, timeout: float) -> list[bytes]:
+        """Complete messages, [] when none came within `timeout` seconds. Raises Disconnected."""
+
+    def ping(self) -> None:
+        """Ask for a sign of life. Raises Disconnected."""
+
+    def close(self, timeout: float = 1.0) -> None:
+        """Close properly. Never raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +90,7 @@ class ListenerOptions:
 class Session:
     """One connection and what is known about it."""
 
-    def __init__(self, options: ListenerOptions, rest: AriRest, socket: EventSocket, asterisk: str) -> None:
+    def __init__(self, options: ListenerOptions, rest: AriCalls, socket: EventStream, asterisk: str) -> None:
         self.options = options
         self.rest = rest
         self.socket = socket
