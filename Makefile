@@ -55,6 +55,7 @@ fuzz: $(TEST_READY)  ## look for input that breaks something; SECONDS=60
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 bench: $(TEST_READY)  ## figures, as ratios against a yardstick in the same run
+	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e .[bench]
 	$(BIN)/python -m tests.bench
 
 clean:  ## everything that can be made again

@@ -222,7 +222,8 @@ class Tracker:
             return
         self._notice_restart(leg)
         leg.born = channel.state
-        if leg.born == "Down" and leg.parent is None and leg.originated_at is None and not leg.name.is_local:
+        made = leg.born == "Down" and not leg.name.is_local
+        if made and leg.parent is None and leg.originated_at is None and not leg.linkedids:
             self._legs.strays.add(leg.id)
         if leg.born != "Down" and leg.is_its_own and not leg.name.is_local:
             self._legs.begin(leg, at, held=channel.dialplan.exten.startswith("*"))
