@@ -97,6 +97,11 @@ class Mailbox:
         """Consume until so many different messages came, and no more is there."""
         self._take(lambda: len(self.ids) >= number, seconds, lambda: f"{len(self.ids)} of {number} came")
 
+    def take_calls(self, number: int, seconds: float = 40.0) -> list[dict[str, Any]]:
+        """Consume until so many messages about calls came, and no more is there: these, copies included."""
+        self._take(lambda: len(self.told) >= number, seconds, lambda: f"{len(self.told)} of {number} came")
+        return [message for message in self.came if "call" in message["data"]]
+
     def _take(self, done: Callable[[], bool], seconds: float, complaint: Callable[[], str]) -> None:
         deadline = time.monotonic() + seconds
         with self.connect() as connection:

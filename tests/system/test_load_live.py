@@ -45,17 +45,17 @@ def test_200_calls_two_nodes(asterisk22: Asterisk, rabbitmq: RabbitMQ, tmp_path:
         except Unavailable as reason:
             pytest.skip(str(reason))
         asterisk22.idle(20)
-        for box in boxes.values():
-            box.take_number(3 * CALLS)
+        came = {node: box.take_calls(3 * CALLS) for node, box in boxes.items()}
         one.settled()
         two.settled()
         assert len(asterisk22.cdr_rows()) == rows + CALLS
+    ids = {node: {message["operation"]["id"] for message in came[node]} for node in boxes}
     for node, box in boxes.items():
-        assert len(box.came) == len(box.ids) == 3 * CALLS
+        assert len(came[node]) == len(ids[node]) == 3 * CALLS
         box.check(box.told)
         assert {properties.headers["node"] for properties in box.properties} == {node}
-        whole_and_right(box.came)
-    assert boxes["AUDIO"].ids == boxes["AUDIO2"].ids
+        whole_and_right(came[node])
+    assert ids["AUDIO"] == ids["AUDIO2"]
 
 
 def whole_and_right(came: list[dict[str, Any]]) -> None:

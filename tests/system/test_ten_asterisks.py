@@ -67,7 +67,7 @@ def test_one_misbehaves(tmp_path: Path) -> None:
         stop.set()
         bad.faults.handshake, bad.faults.rest = "ok", {}
         before = len(bad.sessions)
-        wait_until(lambda: daemon.asterisk("pabx4")["connected"], "it is back", 40)
+        wait_until(lambda: daemon.asterisk("pabx4")["connected"], "it is back", 90)
         assert len(bad.sessions) >= before
         playing = Playing(bad)
         playing.play(10)
