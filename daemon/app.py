@@ -22,6 +22,7 @@ from zoneinfo import ZoneInfo
 
 from daemon import __version__, brokers, picture
 from daemon.ari.reconciler import ask
+from daemon.ari.server import LEFT
 from daemon.calls.statistics import CallStatistics
 from daemon.console.live import Feed
 from daemon.console.registry import Registry
@@ -177,6 +178,7 @@ class Daemon:
         finally:
             self._notifier.stopping("storing what came in")
             self._supervisor.stop()
+            self._remember_how_left()
             self._outbox.close()
             self._offload.close()
             self._lease.release()
@@ -202,16 +204,18 @@ class Daemon:
             add(service)
         add(self._keeper)
         for asterisk in settings.asterisk:
-            watched = watch(
+            store = partial(self._store, asterisk.name)
+            state = self._outbox.state(asterisk.name)
+            store((), {LEFT: None})  # it counts once: a process that is killed leaves nothing
+            self._watched[asterisk.name] = watch(
                 settings,
                 asterisk,
-                partial(self._store, asterisk.name),
+                store,
                 self._outbox.known,
-                self._outbox.state(asterisk.name),
+                state,
                 self._statistics,
                 played=self._extras.lab,
             )
-            self._watched[asterisk.name] = watched
         if self._publishes:
             self._add_publisher(
                 brokers.DEFAULT, brokers.default_publisher(settings, self._outbox, self._offload.call)
@@ -228,6 +232,15 @@ class Daemon:
             add(self._web)
         if self._extras.terminal and self.logs.terminal is not None:
             add(Terminal(self._registry, sys.stdin, self.logs.terminal, banner=self._banner))
+
+    def _remember_how_left(self) -> None:
+        """For an Asterisk that keeps events for us: does the next process have everything before them?"""
+        for name, watched in self._watched.items():
+            if how := watched.left():
+                try:
+                    self._store(name, (), how)
+                except TransientError as error:
+                    log.warning("calls of %s will be reconciled at the next start: %s", name, error)
 
     def _store(self, asterisk: str, messages: Sequence[Message], state: Mapping[str, bytes | None]) -> None:
         kept = () if self.settings.node.shadow else messages
@@ -269,8 +282,8 @@ class Daemon:
         for name, watched in self._watched.items():
             if by_name[name] != watched.settings:
                 watched.settings = by_name[name]
-                watched.reconciler.rest = rest_of(by_name[name])
-                watched.looks.looker = looker_of(by_name[name], played=self._extras.lab)
+                watched.reconciler.rest = rest_of(by_name[name], watched.listener)
+                watched.looks.looker = looker_of(by_name[name], watched.listener, played=self._extras.lab)
                 watched.listener.reconfigure(options(new, by_name[name]))
         for name in changed:
             log.info("the setting %s was changed", name)
@@ -348,10 +361,6 @@ def _refuse_what_is_not_here(settings: Settings) -> None:
     if settings.ha.backend != "file":
         problems.append("ha.backend = 'zookeeper': this version runs one node; use 'file'")
     for asterisk in settings.asterisk:
-        if asterisk.websocket != "client":
-            problems.append(
-                f"asterisk.{asterisk.name}.websocket = 'server': not in this version; use 'client'"
-            )
         if asterisk.host != "local":
             problems.append(f"asterisk.{asterisk.name}.host: not in this version; use 'local'")
     if problems:

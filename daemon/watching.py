@@ -14,7 +14,8 @@ from daemon.ari.listener import Listener
 from daemon.ari.monitor import HEARD, Monitor, Told
 from daemon.ari.observer import Observer, calls_only, known_endpoints
 from daemon.ari.reconciler import Reconciler
-from daemon.ari.rest import AriRest
+from daemon.ari.rest import AriCalls, AriRest
+from daemon.ari.server import LEFT, QUEUE_BYTES, QUEUE_EVENTS, Left, ServerListener
 from daemon.ari.session import ListenerOptions
 from daemon.calls.messages import Context, render, render_endpoint, render_gap
 from daemon.calls.model import Fact, Gap
@@ -46,6 +47,13 @@ class Watched:
     inbox: Inbox
     endpoints: EndpointTable
     looks: Looks
+
+    def left(self) -> Mapping[str, bytes | None]:
+        """State that says, after the services ended, whether everything that came is stored."""
+        all_stored = not self.inbox.events and not self.monitor.status()["unstored"]
+        if not isinstance(self.listener, ServerListener) or self.listener.left is None or not all_stored:
+            return {}
+        return {LEFT: self.listener.left.dump()}
 
 
 def watch(
@@ -84,10 +92,11 @@ def watch(
     context = contexts(settings, asterisk.name, holder)
     tracker = Tracker(asterisk.name, is_endpoint=is_endpoint)
     endpoints = EndpointTable(asterisk.name, known=known_endpoints(state))
-    inbox = Inbox()
-    looks = Looks(looker_of(asterisk, played=played), lambda look: inbox.hand(Looked(look)))
-    listener = Listener(asterisk.name, options(settings, asterisk), inbox)
-    reconciler = Reconciler(asterisk.name, tracker, rest_of(asterisk), asterisk.cdr, is_endpoint, untold)
+    listener = listener_of(settings, asterisk, Left.load(state.get(LEFT)))
+    inbox = listener.inbox
+    looks = Looks(looker_of(asterisk, listener, played=played), lambda look: inbox.hand(Looked(look)))
+    rest = rest_of(asterisk, listener)
+    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, is_endpoint, untold)
     monitor = Monitor(
         asterisk.name,
         inbox,
@@ -98,7 +107,7 @@ def watch(
     )
     heard = state.get(HEARD)
     reconciler.restore(
-        calls_only({key: data for key, data in state.items() if key != HEARD}),
+        calls_only({key: data for key, data in state.items() if key not in (HEARD, LEFT)}),
         float(heard) if heard else None,
     )
     return Watched(asterisk, holder, tracker, listener, monitor, reconciler, inbox, endpoints, looks)
@@ -154,7 +163,24 @@ def options(settings: Settings, asterisk: AsteriskSettings) -> ListenerOptions:
     )
 
 
-def looker_of(asterisk: AsteriskSettings, *, played: bool = False) -> Looker:
+def listener_of(settings: Settings, asterisk: AsteriskSettings, left: Left | None) -> Listener:
+    """Who feeds its inbox: we connect to it, or (`websocket = "server"`) it connects to us.
+
+    `left`: how an earlier process left its connection.
+    """
+    if asterisk.websocket == "client":
+        return Listener(asterisk.name, options(settings, asterisk), Inbox())
+    return ServerListener(
+        asterisk.name,
+        options(settings, asterisk),
+        Inbox(QUEUE_EVENTS, QUEUE_BYTES),
+        listen=split_address(asterisk.listen or ""),
+        left=left,
+        request_timeout=asterisk.request_timeout,
+    )
+
+
+def looker_of(asterisk: AsteriskSettings, listener: Listener, *, played: bool = False) -> Looker:
     """Who looks at its endpoints: by AMI where that is configured, else by its command line if it is here.
 
     `played`: it is the lab's, whose command line would be another Asterisk's.
@@ -164,14 +190,18 @@ def looker_of(asterisk: AsteriskSettings, *, played: bool = False) -> Looker:
         host, port = split_address(asterisk.ami)
         secret = asterisk.ami_password.get_secret_value() if asterisk.ami_password is not None else ""
         source = AmiSource(AmiClient(host, port, asterisk.ami_username, secret))
-    here = asterisk.host == "local" and is_loopback(Address.parse(asterisk.url).host) and not played
+    server = isinstance(listener, ServerListener)
+    address = split_address(asterisk.listen or "")[0] if server else Address.parse(asterisk.url).host
+    here = asterisk.host == "local" and is_loopback(address) and not played
     if source is None and here and (program := local_cli()) is not None:
         source = CliSource(program)
-    return Looker(asterisk.name, rest_of(asterisk), source)
+    return Looker(asterisk.name, rest_of(asterisk, listener), source)
 
 
-def rest_of(asterisk: AsteriskSettings) -> AriRest:
-    """The REST client of this Asterisk."""
+def rest_of(asterisk: AsteriskSettings, listener: Listener) -> AriCalls:
+    """The REST client of this Asterisk: by HTTP, or over the websocket that it opened."""
+    if isinstance(listener, ServerListener):
+        return listener.rest
     return AriRest(
         Address.parse(asterisk.url), asterisk.username, _password(asterisk), timeout=asterisk.request_timeout
     )

@@ -33,7 +33,7 @@ _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: cloc
 
 
 class Reconciler:
-    """One Asterisk's gaps. `gaps` and `gap_seconds` are over the life of this process.
+    """One Asterisk's gaps. `gaps` (those told) and `gap_seconds` are over the life of this process.
 
     `untold` leaves out the facts that were told before, by this process or another.
     """
@@ -74,13 +74,14 @@ class Reconciler:
         """What the monitor meets in line with the events."""
         if isinstance(mark, Lost):
             self._begin(mark.since, f"the connection was lost: {mark.reason}")
-            self._tracker.lost(mark.since)
+            self._tracker.lost(mark.at)
             return ()
         if isinstance(mark, Overflow):
             self._begin(mark.since, f"{mark.count} events came faster than they could be used")
             self._tracker.lost(mark.since)
         elif isinstance(mark, Opened) and mark.complete:
             self._since = None  # Asterisk kept everything for us
+            self._tracker.unbroken()
             return ()
         elif isinstance(mark, Opened) and self._since is None and mark.generation > 1:
             return ()
@@ -91,7 +92,6 @@ class Reconciler:
         return self._reconcile(self._since)
 
     def _begin(self, since: float, reason: str) -> None:
-        self.gaps += 1
         if self._since is None:
             self._since, self._reason = since, reason
 
@@ -130,6 +130,7 @@ class Reconciler:
         if wanted is not None:
             wanted.result = sentence
         if self._since is not None:
+            self.gaps += 1
             self.gap_seconds += max(0.0, now - self._since)
             told.append(Gap(round(self._since * 1000), round(now * 1000), self._reason, reconciled))
             self._since = None

@@ -55,6 +55,10 @@ _MEND: Final = (
 )
 
 
+LEFT: Final = "left"
+"""Key of the state in which a `Left` is stored."""
+
+
 @dataclass(frozen=True, slots=True)
 class Left:
     """How the last connection was left: the next one is complete only if it was `clean`.
@@ -64,6 +68,18 @@ class Left:
 
     startup_time: str
     clean: bool
+
+    def dump(self) -> bytes:
+        """For another process; `load` reads it."""
+        return f"{'clean' if self.clean else 'broken'} {self.startup_time}".encode()
+
+    @classmethod
+    def load(cls, data: bytes | None) -> Left | None:
+        """What `dump` wrote; None for None."""
+        if data is None:
+            return None
+        word, _, startup_time = data.decode("utf-8", "replace").partition(" ")
+        return cls(startup_time, word == "clean")
 
 
 class ServerListener(Listener):

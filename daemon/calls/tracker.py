@@ -135,6 +135,10 @@ class Tracker:
         if self._lost_at is None:
             self._lost_at = round(now * 1000)
 
+    def unbroken(self) -> None:
+        """Nothing was missed after all: Asterisk kept it and sends it now."""
+        self._lost_at = None
+
     def knows(self, channel_id: str) -> bool:
         """Is this channel followed, or was it until a short while ago?"""
         return self._legs.get(channel_id) is not None or self._legs.is_gone(channel_id)
