@@ -95,7 +95,7 @@ def _serve(settings: Settings, extras: object, *, quiet: bool = False) -> int:
     signals.install()
     system = logs.configure(options)
     if quiet and not extras.terminal and system.terminal is not None:
-        shown = logging.StreamHandler(system.terminal)
+        shown = logs.Shown(system.terminal.fileno())
         shown.setFormatter(logging.Formatter("%(asctime)s  %(message)s", "%H:%M:%S"))
         logging.getLogger("arimonitor.calls").addHandler(shown)
     fatal = ""

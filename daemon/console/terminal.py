@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import select
+import time
 from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Protocol
@@ -14,13 +15,13 @@ from daemon.console.outlet import Outlet
 from daemon.console.registry import Registry
 from daemon.console.server import Spawn, spawn_thread
 from daemon.console.session import Session
+from daemon.runtime import native
 
 log = logging.getLogger("arimonitor.console")
 
 _LOOK_AGAIN = 0.5
 _SEND_DEADLINE = 5.0
-# A pipe that is ready takes this much without blocking (POSIX PIPE_BUF).
-_PIECE = 4096
+_NO_ROOM = 0.05
 
 
 class File(Protocol):
@@ -96,7 +97,12 @@ class Terminal:
 
     def _write(self, data: bytes) -> int:
         """Send some of `data`; a terminal that is held up (Ctrl-S) blocks nobody else."""
-        _, writable, _ = select.select([], [self._stdout], [], _SEND_DEADLINE)
-        if not writable:
-            return 0
-        return os.write(self._stdout, data[:_PIECE])
+        until = time.monotonic() + _SEND_DEADLINE
+        while (left := until - time.monotonic()) > 0:
+            _, writable, _ = select.select([], [self._stdout], [], left)
+            if writable:
+                try:
+                    return os.write(self._stdout, data[: native.room(self._stdout)])
+                except BlockingIOError:  # there is room, but not for so much
+                    time.sleep(_NO_ROOM)
+        return 0

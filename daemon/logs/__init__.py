@@ -31,10 +31,10 @@ from typing import TextIO
 
 from daemon.logs import format as logs_format
 from daemon.logs.capture import Capture
-from daemon.logs.sink import DebugMode, Echo, LogOptions, Sink
+from daemon.logs.sink import DebugMode, Echo, LogOptions, Shown, Sink
 from daemon.runtime import native
 
-__all__ = ["DebugMode", "Echo", "LogOptions", "LogSystem", "configure"]
+__all__ = ["DebugMode", "Echo", "LogOptions", "LogSystem", "Shown", "configure"]
 
 ROOT = "arimonitor"
 

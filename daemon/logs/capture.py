@@ -57,9 +57,9 @@ class Capture:
         _flush_streams()
         self._saved = {fd: os.dup(fd) for fd in _STREAMS}
         self.terminal: TextIO = os.fdopen(
-            os.dup(self._saved[1]), "w", encoding="utf-8", errors="backslashreplace"
+            native.open_without_waiting(1), "w", encoding="utf-8", errors="backslashreplace"
         )
-        self.stderr_fd = self._saved[2]
+        self.stderr_fd = native.open_without_waiting(2)
         self.dropped = 0
         self._pieces: deque[tuple[int, bytes]] = deque()
         self._taken = 0
@@ -118,7 +118,7 @@ class Capture:
         if ended:
             for fd in (*self._fd_by_pipe, self._end_read, self._end_write, self._wake_read, self._wake_write):
                 os.close(fd)
-        for saved in self._saved.values():
+        for saved in (*self._saved.values(), self.stderr_fd):
             os.close(saved)
 
     # -- in the real thread: no log, no lock, no socket ----------------------------

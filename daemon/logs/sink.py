@@ -206,6 +206,19 @@ class Sink(logging.Handler):
             self._say(logging.WARNING, f"standard error is read again missed_lines={lost}")
 
 
+class Shown(logging.Handler):
+    """Lines for somebody who looks at a terminal, `fd`; what it does not take at once is left out."""
+
+    def __init__(self, fd: int) -> None:
+        super().__init__()
+        self._fd = fd
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write the line."""
+        line = f"{self.format(record)}\n"
+        native.write_without_waiting(self._fd, line.encode("utf-8", "backslashreplace"))
+
+
 def where_to_echo(echo: Echo) -> Literal["journal", "plain", ""]:
     """How lines go to the real standard error; asked before that is redirected."""
     if echo == "never":

@@ -9,6 +9,7 @@ socket: it would hang for good (gevent#890, #1698).
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select as _select
 import sys
@@ -79,13 +80,33 @@ def open_standard_streams() -> None:
     os.close(fd)
 
 
+def open_without_waiting(fd: int) -> int:
+    """Another descriptor for what `fd` writes to, which never blocks where that is a terminal.
+
+    poll(2) says that a terminal has room for one byte; a longer write waits for
+    the rest, which a stopped terminal never takes. So it is opened anew: made
+    non-blocking as it is, it would be so for the shell as well.
+    """
+    if os.isatty(fd):
+        # Another user's (after su) can't be opened: then it is written to byte by byte.
+        with contextlib.suppress(OSError):
+            return os.open(f"/proc/self/fd/{fd}", os.O_WRONLY | os.O_NOCTTY | os.O_NONBLOCK)
+    return os.dup(fd)
+
+
+def room(fd: int) -> int:
+    """How many bytes `fd` takes without blocking once poll(2) says that it is ready."""
+    return 1 if os.isatty(fd) and os.get_blocking(fd) else 4096
+
+
 def write_without_waiting(fd: int, data: bytes, patience_ms: int = 0) -> bool:
     """Write all of `data` unless `fd` (terminal, pipe, journal) does not take it in time.
 
     A terminal stopped with Ctrl-S or a dead reader must not stop the hub, so
-    nothing larger than a pipe takes at once is written without asking first.
+    nothing larger than what it takes at once is written without asking first.
     False: not all of it was taken, or nobody is there.
     """
+    piece = room(fd)
     poll = new_poll()
     poll.register(fd, POLLOUT)
     rest = memoryview(data)
@@ -94,7 +115,7 @@ def write_without_waiting(fd: int, data: bytes, patience_ms: int = 0) -> bool:
             ready = poll.poll(patience_ms)
             if not ready or not ready[0][1] & POLLOUT:
                 return False
-            rest = rest[os.write(fd, rest[:4096]) :]
+            rest = rest[os.write(fd, rest[:piece]) :]
     except OSError:
         return False
     return True
