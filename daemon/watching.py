@@ -108,7 +108,7 @@ def watch(
     heard = state.get(HEARD)
     reconciler.restore(
         calls_only({key: data for key, data in state.items() if key not in (HEARD, LEFT)}),
-        float(heard) if heard else None,
+        float(heard or 0) or None,
     )
     return Watched(asterisk, holder, tracker, listener, monitor, reconciler, inbox, endpoints, looks)
 

@@ -132,6 +132,7 @@ class Monitor:
         self._generation = 0
         self._connected = False
         self._last_event = 0.0
+        self._lost_since = 0.0
         self._last_tick = 0.0
         self._blocked_since: float | None = None
 
@@ -231,7 +232,7 @@ class Monitor:
         if isinstance(mark, Opened):
             self._connected, self._generation = True, mark.generation
         elif isinstance(mark, Lost):
-            self._connected = False
+            self._connected, self._lost_since = False, mark.since
         elif isinstance(mark, Overflow):
             log.error(
                 "%d events of %s were lost in %.1f s, since they came faster than they could be used",
@@ -307,7 +308,14 @@ class Monitor:
         self._state.update(self.tracker.changes())
         if self._state or self._unstored or now - self._heard_stored >= _HEARD_EVERY:
             self._heard_stored = now
-            self._state[HEARD] = repr(now if self._connected else self._last_event).encode()
+            if heard := self._heard(now):
+                self._state[HEARD] = repr(heard).encode()
+
+    def _heard(self, now: float) -> float:
+        """Until when all events were seen; 0: this process saw none, and what an earlier one wrote holds."""
+        if not self._connected:
+            return self._lost_since
+        return self._last_event if self._inbox.events else now
 
     def _count_new(self, kind: str) -> None:
         if len(self._counts) >= _MAX_TYPES:

@@ -143,9 +143,26 @@ def test_a_bug_of_the_tracker_costs_one_event(caplog: pytest.LogCaptureFixture) 
     monitor.run(stop)
     assert store.ids == ["a", "c"]
     assert store.state["last"] == b"c"
-    assert store.state[HEARD] == b"1"  # not connected: events were seen until the last batch
     assert monitor.status()["tracker_errors"] == 1
     assert "failed on Dial of channel b" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("items", "heard"),
+    [
+        ((), None),  # never connected: what an earlier process wrote holds
+        ((Opened(1, 1), Batch(2, [event("ChannelCreated")]), Lost(9, "gone", 7.5)), b"7.5"),
+    ],
+)
+def test_until_when_events_were_seen_is_stored(
+    items: tuple[Batch | Opened | Lost, ...], heard: bytes | None
+) -> None:
+    monitor, tracker, store, stop = monitor_of(*items)
+    tracker.seen.append(("earlier", "0.0", 0.0))  # something to remember, so that the state is stored
+    stop.set()
+    monitor.run(stop)
+    assert store.state["last"]
+    assert store.state.get(HEARD) == heard
 
 
 def test_a_fact_that_cannot_be_rendered_costs_no_other(caplog: pytest.LogCaptureFixture) -> None:
