@@ -193,7 +193,7 @@ class Daemon:
         except FatalError as error:
             if "listen" in self.settings.http.model_fields_set:
                 raise
-            log.warning("no HTTP (health, metrics) this time: %s", error)
+            log.warning("no HTTP (health, metrics) until the next start: %s", error)
             self._web = None
 
     def _add_services(self) -> None:

@@ -77,6 +77,9 @@ def run(settings: Settings, *, websocket: WebsocketProbe, broker: BrokerProbe) -
 def _asterisk(settings: Settings, asterisk: AsteriskSettings, websocket: WebsocketProbe) -> Iterator[Check]:
     where = f"{asterisk.name} {asterisk.url}"
     key = f"asterisk.{asterisk.name}"
+    if asterisk.websocket == "server":  # what it says, REST included, comes over the websocket that it opens
+        yield free_port("asterisk websocket", asterisk.listen, f"{key}.listen")
+        return
     password = asterisk.password.get_secret_value() if asterisk.password is not None else ""
     try:
         rest = AriRest(
@@ -93,9 +96,6 @@ def _asterisk(settings: Settings, asterisk: AsteriskSettings, websocket: Websock
     version = system.get("version", "") if isinstance(system, dict) else ""
     yield Check("asterisk REST", where, True, f"Asterisk {version}".strip())
     yield _linkedid(asterisk, channels)
-    if asterisk.websocket == "server":
-        yield free_port("asterisk websocket", asterisk.listen, f"{key}.listen")
-        return
     try:
         websocket(asterisk, f"{asterisk.app}-{settings.node.name}-check")
     except ArimonitorError as error:
