@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from daemon.ari.address import Address
-from daemon.ari.inbox import Inbox, Looked, Mark, Opened
+from daemon.ari.inbox import Inbox, Looked, Mark, Opened, Wanted
 from daemon.ari.listener import Listener
 from daemon.ari.monitor import HEARD, Monitor, Told
 from daemon.ari.observer import Observer, calls_only, known_endpoints
@@ -81,6 +82,11 @@ def watch(
         told = known(list(ids.values()))
         return [fact for fact in facts if ids.get(id(fact)) not in told]
 
+    def again(seconds: float) -> None:
+        timer = threading.Timer(seconds, inbox.hand, (Wanted(None),))
+        timer.daemon = True
+        timer.start()
+
     def on_mark(mark: Mark) -> Sequence[Told]:
         if isinstance(mark, Looked):
             endpoints.take(mark.look, time.time())
@@ -96,7 +102,7 @@ def watch(
     inbox = listener.inbox
     looks = Looks(looker_of(asterisk, listener, played=played), lambda look: inbox.hand(Looked(look)))
     rest = rest_of(asterisk, listener)
-    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, is_endpoint, untold)
+    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, is_endpoint, untold, again)
     monitor = Monitor(
         asterisk.name,
         inbox,

@@ -28,6 +28,7 @@ from daemon.errors import TransientError
 log = logging.getLogger("arimonitor.ari")
 
 _TRIES: Final = 3
+_AGAIN: Final = 10  # seconds after as many tries until the next ones
 _CDR_TAIL: Final = 8 * 1024 * 1024  # bytes at the end of the CDR file: some 30,000 rows
 _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: clocks differ, rows come late
 
@@ -36,6 +37,7 @@ class Reconciler:
     """One Asterisk's gaps. `gaps` (those told) and `gap_seconds` are over the life of this process.
 
     `untold` leaves out the facts that were told before, by this process or another.
+    `again` is to bring a Wanted after so many seconds: Asterisk could not be asked.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Reconciler:
         cdr: Path | None,
         is_endpoint: IsEndpoint,
         untold: Callable[[Sequence[Fact]], Sequence[Fact]],
+        again: Callable[[float], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.gaps = 0
@@ -56,6 +59,9 @@ class Reconciler:
         self._cdr = cdr
         self._is_endpoint = is_endpoint
         self._untold = untold
+        self._again = again
+        self._again_due = False
+        self._connected = False
         self._clock = clock
         self._since: float | None = None
         self._reason = ""
@@ -72,6 +78,8 @@ class Reconciler:
 
     def on_mark(self, mark: Mark) -> Sequence[Told]:
         """What the monitor meets in line with the events."""
+        if isinstance(mark, Opened | Lost):
+            self._connected = isinstance(mark, Opened)
         if isinstance(mark, Lost):
             self._begin(mark.since, f"the connection was lost: {mark.reason}")
             self._tracker.lost(mark.at)
@@ -86,6 +94,11 @@ class Reconciler:
         elif isinstance(mark, Opened) and self._since is None and mark.generation > 1:
             return ()
         elif isinstance(mark, Wanted):
+            self._again_due = False
+            if not self._connected:  # what comes until it is connected would be missed
+                mark.result = f"{self._asterisk} is not connected: it will be reconciled when it is"
+                mark.done.set()
+                return ()
             told = self._reconcile(self._since if mark.since is None else mark.since, mark)
             mark.done.set()
             return told
@@ -106,7 +119,10 @@ class Reconciler:
                     self._asterisk, attempt, _TRIES, error,
                 )  # fmt: skip
         else:
-            log.error("calls of %s that ended unseen stay open until the next connection", self._asterisk)
+            log.error("calls of %s that ended unseen stay open; asking again in %d s", self._asterisk, _AGAIN)
+            if not self._again_due:
+                self._again_due = True
+                self._again(_AGAIN)
             if wanted is not None:
                 wanted.result = f"{self._asterisk} can't be asked which channels exist: see the log"
             return ()
