@@ -225,6 +225,7 @@ class Daemon:
             add(watched.monitor)
             add(watched.listener)
             add(watched.looks)
+            add(watched.checker)
             add(Follower(watched.monitor, self._feed))
         add(Performance(self.counters))
         add(self.console)

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from zoneinfo import ZoneInfo
 
 from daemon.ari.address import Address
-from daemon.ari.inbox import Inbox, Looked, Mark, Opened, Wanted
+from daemon.ari.inbox import Inbox, Looked, Mark, Opened
 from daemon.ari.listener import Listener
 from daemon.ari.monitor import HEARD, Monitor, Told
 from daemon.ari.observer import Observer, calls_only, known_endpoints
-from daemon.ari.reconciler import Reconciler
+from daemon.ari.reconciler import Checker, Reconciler
 from daemon.ari.rest import AriCalls, AriRest
 from daemon.ari.server import LEFT, QUEUE_BYTES, QUEUE_EVENTS, Left, ServerListener
 from daemon.ari.session import ListenerOptions
@@ -45,6 +44,7 @@ class Watched:
     listener: Listener
     monitor: Monitor
     reconciler: Reconciler
+    checker: Checker
     inbox: Inbox
     endpoints: EndpointTable
     looks: Looks
@@ -82,11 +82,6 @@ def watch(
         told = known(list(ids.values()))
         return [fact for fact in facts if ids.get(id(fact)) not in told]
 
-    def again(seconds: float) -> None:
-        timer = threading.Timer(seconds, inbox.hand, (Wanted(None),))
-        timer.daemon = True
-        timer.start()
-
     def on_mark(mark: Mark) -> Sequence[Told]:
         if isinstance(mark, Looked):
             endpoints.take(mark.look, time.time())
@@ -102,7 +97,8 @@ def watch(
     inbox = listener.inbox
     looks = Looks(looker_of(asterisk, listener, played=played), lambda look: inbox.hand(Looked(look)))
     rest = rest_of(asterisk, listener)
-    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, is_endpoint, untold, again)
+    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, is_endpoint, untold)
+    checker = Checker(asterisk.name, inbox)
     monitor = Monitor(
         asterisk.name,
         inbox,
@@ -116,7 +112,7 @@ def watch(
         calls_only({key: data for key, data in state.items() if key not in (HEARD, LEFT)}),
         float(heard or 0) or None,
     )
-    return Watched(asterisk, holder, tracker, listener, monitor, reconciler, inbox, endpoints, looks)
+    return Watched(asterisk, holder, tracker, listener, monitor, reconciler, checker, inbox, endpoints, looks)
 
 
 def contexts(settings: Settings, asterisk: str, holder: DirectoryHolder) -> Callable[[], Context]:

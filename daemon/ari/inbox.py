@@ -69,13 +69,18 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Check:
+    """Time to see whether something is left to be reconciled."""
+
+
+@dataclass(frozen=True, slots=True)
 class Looked:
     """All endpoints were looked at."""
 
     look: Look
 
 
-Mark = Opened | Lost | Overflow | Wanted | Looked
+Mark = Opened | Lost | Overflow | Wanted | Check | Looked
 
 
 class Inbox:
@@ -140,7 +145,7 @@ class Inbox:
             self._missed = 0
         self._queue.put((mark, 0, 0))
 
-    def hand(self, mark: Wanted | Looked) -> None:
+    def hand(self, mark: Wanted | Check | Looked) -> None:
         """Queue a request or a look; any thread may."""
         self._queue.put((mark, 0, 0))
 

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
 from typing import Final
 
 from daemon.ari.gather import Rest, gather
-from daemon.ari.inbox import Inbox, Lost, Mark, Opened, Overflow, Wanted
+from daemon.ari.inbox import Check, Inbox, Lost, Mark, Opened, Overflow, Wanted
 from daemon.ari.monitor import Told
 from daemon.ari.rest import AriRefused, AriUnavailable
 from daemon.calls.cdr import Row, missed, read
@@ -28,7 +29,8 @@ from daemon.errors import TransientError
 log = logging.getLogger("arimonitor.ari")
 
 _TRIES: Final = 3
-_AGAIN: Final = 10  # seconds after as many tries until the next ones
+_CHECK_EVERY: Final = 10.0  # seconds between two looks whether something is left to be reconciled
+_LOOK_EVERY: Final = 300.0  # seconds between two looks whether all legs are still alive
 _CDR_TAIL: Final = 8 * 1024 * 1024  # bytes at the end of the CDR file: some 30,000 rows
 _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: clocks differ, rows come late
 
@@ -37,7 +39,6 @@ class Reconciler:
     """One Asterisk's gaps. `gaps` (those told) and `gap_seconds` are over the life of this process.
 
     `untold` leaves out the facts that were told before, by this process or another.
-    `again` is to bring a Wanted after so many seconds: Asterisk could not be asked.
     """
 
     def __init__(
@@ -48,7 +49,6 @@ class Reconciler:
         cdr: Path | None,
         is_endpoint: IsEndpoint,
         untold: Callable[[Sequence[Fact]], Sequence[Fact]],
-        again: Callable[[float], object],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.gaps = 0
@@ -59,9 +59,10 @@ class Reconciler:
         self._cdr = cdr
         self._is_endpoint = is_endpoint
         self._untold = untold
-        self._again = again
-        self._again_due = False
         self._connected = False
+        self._undone = False
+        self._silent: set[str] = set()
+        self._looked_at = clock()
         self._clock = clock
         self._since: float | None = None
         self._reason = ""
@@ -94,7 +95,6 @@ class Reconciler:
         elif isinstance(mark, Opened) and self._since is None and mark.generation > 1:
             return ()
         elif isinstance(mark, Wanted):
-            self._again_due = False
             if not self._connected:  # what comes until it is connected would be missed
                 mark.result = f"{self._asterisk} is not connected: it will be reconciled when it is"
                 mark.done.set()
@@ -102,7 +102,36 @@ class Reconciler:
             told = self._reconcile(self._since if mark.since is None else mark.since, mark)
             mark.done.set()
             return told
+        elif isinstance(mark, Check):
+            return self._check()
         return self._reconcile(self._since)
+
+    def _check(self) -> Sequence[Told]:
+        if not self._connected:
+            return ()
+        if self._undone:
+            return self._reconcile(self._since)
+        if self._clock() - self._looked_at < _LOOK_EVERY:
+            return ()
+        self._looked_at = self._clock()
+        return self._look()
+
+    def _look(self) -> Sequence[Told]:
+        """Legs that Asterisk has no more, twice in a row: their end never came, and would never be told."""
+        known = set(self._tracker.open_legs())
+        try:
+            alive = {str(each["id"]) for each in self.rest.channels()} if known else set()
+        except (AriUnavailable, AriRefused) as error:
+            log.debug("%s can't be asked which channels exist: %s", self._asterisk, error)
+            return ()
+        before, self._silent = self._silent, known - alive
+        stuck = before & self._silent
+        if not stuck:
+            return ()
+        log.warning(
+            "%d channels of %s went without a word, such as %s", len(stuck), self._asterisk, min(stuck)
+        )
+        return self._reconcile(self._clock() - 3 * _LOOK_EVERY)
 
     def _begin(self, since: float, reason: str) -> None:
         if self._since is None:
@@ -119,13 +148,12 @@ class Reconciler:
                     self._asterisk, attempt, _TRIES, error,
                 )  # fmt: skip
         else:
-            log.error("calls of %s that ended unseen stay open; asking again in %d s", self._asterisk, _AGAIN)
-            if not self._again_due:
-                self._again_due = True
-                self._again(_AGAIN)
+            log.error("calls of %s that ended unseen stay open; asking again in a while", self._asterisk)
+            self._undone = True
             if wanted is not None:
                 wanted.result = f"{self._asterisk} can't be asked which channels exist: see the log"
             return ()
+        self._undone = False
         rows = self._rows() if since is not None else []
         live = replace(live, ended=_by_channel(rows))
         now = self._clock()
@@ -163,6 +191,24 @@ class Reconciler:
                 self._asterisk, self._cdr, error.strerror,
             )  # fmt: skip
             return []
+
+
+class Checker:
+    """The service that has a Reconciler look now and then."""
+
+    def __init__(self, name: str, inbox: Inbox, every: float = _CHECK_EVERY) -> None:
+        self.name = f"checks-{name}"
+        self._inbox = inbox
+        self._every = every
+
+    def run(self, stop: Event) -> None:
+        """Hand in a Check every so often until `stop`."""
+        while not stop.wait(self._every):
+            self._inbox.hand(Check())
+
+    def status(self) -> Mapping[str, object]:
+        """Seconds between two checks."""
+        return {"every": self._every}
 
 
 def ask(inbox: Inbox, since: float | None, patience: float) -> str:

@@ -143,6 +143,10 @@ class Tracker:
         """Is this channel followed, or was it until a short while ago?"""
         return self._legs.get(channel_id) is not None or self._legs.is_gone(channel_id)
 
+    def open_legs(self) -> list[str]:
+        """The channels whose end has not come."""
+        return [leg.id for leg in self._legs if leg.gone_at is None]
+
     def resync(self, live: Live, now: float) -> list[Fact]:
         """Reconcile, in line with the events, with what Asterisk says is alive now.
 
@@ -151,7 +155,7 @@ class Tracker:
         """
         facts = self.tick(now)
         alive = {channel.id for channel in live.channels}
-        gone = [leg.id for leg in self._legs if leg.id not in alive and leg.gone_at is None]
+        gone = [id_ for id_ in self.open_legs() if id_ not in alive]
         self._end_unseen(gone, live.ended)
         found = reconcile.take_in(self._legs, live)
         self.reconciled = len({id(leg.group) for leg in self._legs if leg.id in found or leg.id in gone})
