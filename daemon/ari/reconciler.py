@@ -30,6 +30,7 @@ log = logging.getLogger("arimonitor.ari")
 
 _TRIES: Final = 3
 _CHECK_EVERY: Final = 10.0  # seconds between two looks whether something is left to be reconciled
+_ROWS_LATE: Final = 20.0  # seconds after which the CDR is read once more: Asterisk writes it a little later
 _LOOK_EVERY: Final = 300.0  # seconds between two looks whether all legs are still alive
 _CDR_TAIL: Final = 8 * 1024 * 1024  # bytes at the end of the CDR file: some 30,000 rows
 _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: clocks differ, rows come late
@@ -61,6 +62,8 @@ class Reconciler:
         self._untold = untold
         self._connected = False
         self._undone = False
+        self._rows_since: float | None = None
+        self._rows_due = 0.0
         self._silent: set[str] = set()
         self._looked_at = clock()
         self._clock = clock
@@ -111,6 +114,9 @@ class Reconciler:
             return ()
         if self._undone:
             return self._reconcile(self._since)
+        if self._rows_since is not None and self._clock() >= self._rows_due:
+            since, self._rows_since = self._rows_since, None
+            return self._missed(self._rows(), since)
         if self._clock() - self._looked_at < _LOOK_EVERY:
             return ()
         self._looked_at = self._clock()
@@ -160,11 +166,10 @@ class Reconciler:
         told: list[Told] = list(self._tracker.resync(live, now))
         found: set[str] = set()
         if since is not None:
-            begun = round(since * 1000) - _MARGIN
-            calls = missed(rows, self._tracker.knows, begun, self._is_endpoint)
-            news = self._untold([fact for facts in calls.values() for fact in facts])
+            news = self._missed(rows, since)
             found = {fact.call for fact in news}
             told += news
+            self._rows_since, self._rows_due = since, now + _ROWS_LATE
         reconciled = self._tracker.reconciled + len(found)
         sentence = (
             f"{self._asterisk} was reconciled: {len(live.channels)} channels are alive,"
@@ -179,6 +184,12 @@ class Reconciler:
             told.append(Gap(round(self._since * 1000), round(now * 1000), self._reason, reconciled))
             self._since = None
         return told
+
+    def _missed(self, rows: Iterable[Row], since: float) -> Sequence[Fact]:
+        """The facts of calls from then on that only the CDR knows."""
+        begun = round(since * 1000) - _MARGIN
+        calls = missed(rows, self._tracker.knows, begun, self._is_endpoint)
+        return self._untold([fact for facts in calls.values() for fact in facts])
 
     def _rows(self) -> list[Row]:
         if self._cdr is None:

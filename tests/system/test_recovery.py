@@ -133,6 +133,7 @@ def test_asked_for_by_hand(server: Asterisk, tmp_path: Path) -> None:
     a, b = server.register("1013010", "1013015")
     hang_up(connect(a, "1013015", b, ringing=0.2))
     server.idle()
+    wait_until(lambda: len(list(read(server.cdr_rows()))) == 1, "the CDR has its row")
     with watching(server, tmp_path / "site") as daemon:
         daemon.connected()
         assert told(daemon) == {}

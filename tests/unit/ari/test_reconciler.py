@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from daemon.ari.inbox import Check, Lost, Opened, Wanted
 from daemon.ari.reconciler import Reconciler
 from daemon.ari.rest import AriUnavailable
-from daemon.calls.model import Ended, Gap
+from daemon.calls.model import Answered, Ended, Gap, Received
 from daemon.calls.tracker import Tracker
 
 CHANNEL = {
@@ -45,13 +46,13 @@ class Rest:
 
 
 class Site:
-    """A reconciler, its tracker, and a clock at 1,000 s."""
+    """A reconciler, its tracker, and a clock."""
 
-    def __init__(self, rest: Rest) -> None:
-        self.now = 1000.0
+    def __init__(self, rest: Rest, cdr: Path | None = None, now: float = 1000.0) -> None:
+        self.now = now
         self.tracker = Tracker("pbx", is_endpoint=str.isdigit)
         self.reconciler = Reconciler(
-            "pbx", self.tracker, rest, None, str.isdigit, list, clock=lambda: self.now
+            "pbx", self.tracker, rest, cdr, str.isdigit, list, clock=lambda: self.now
         )
 
     def check(self, seconds: float = 0.0) -> Sequence[object]:
@@ -127,3 +128,20 @@ def test_a_channel_that_is_there_again_is_not_suspected() -> None:
         rest.alive = alive
         assert site.check(300) == ()
     assert site.tracker.open_legs() == ["1.1"]
+
+
+def test_a_row_that_is_written_late_is_found(tmp_path: Path) -> None:
+    cdr = tmp_path / "Master.csv"
+    cdr.touch()
+    site = Site(Rest(), cdr, now=1_795_001_000.0)
+    site.reconciler.on_mark(Opened(1_795_000_900, 1))
+    site.reconciler.on_mark(Lost(1_795_000_990, "cut", 1_795_000_980))
+    assert [type(told) for told in site.reconciler.on_mark(Opened(1_795_000_995, 2))] == [Gap]
+    cdr.write_text(
+        '"","1013010","1013015","phones","1013010","PJSIP/1013010-00000001","PJSIP/1013015-00000002","Dial",'
+        '"PJSIP/1013015","2026-11-18 11:23:25","2026-11-18 11:23:27","2026-11-18 11:23:32",7,5,"ANSWERED",'
+        '"DOCUMENTATION","1795000985.1",""\n'
+    )
+    assert site.check(19) == ()
+    assert [type(told) for told in site.check(1)] == [Received, Answered, Ended]
+    assert site.check(20) == (), "once"
