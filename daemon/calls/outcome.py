@@ -26,6 +26,9 @@ _DISPOSITION = {
 # destination, not registered, congestion; user busy.
 _DISPOSITION_OF_CAUSE = {0: "FAILED", 3: "FAILED", 20: "FAILED", 34: "FAILED", 42: "FAILED", 17: "BUSY"}
 
+_SAME_MOMENT = 50
+"""Milliseconds between a caller's hangup and the end of the Dial that it ended: two threads stamp them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -130,7 +133,7 @@ def disposition(call: Call, legs: Iterable[Leg], *, talked: bool) -> str:
     )
     left_at = origin.hung_up_at
     left_ringing = left_at is not None and any(
-        attempt.is_open or attempt.status == "CANCEL" or (attempt.ended or 0) >= left_at
+        attempt.is_open or attempt.status == "CANCEL" or (attempt.ended or 0) + _SAME_MOMENT >= left_at
         for attempt in attempts
     )
     if call.answertime is not None:

@@ -38,3 +38,19 @@ def test_whose_hangup_connects_the_others_in_that_millisecond(folder: str, story
     _, facts = ex.play(lines)
     assert isinstance(facts[-1], ex.Ended)
     assert facts[-1].hangup_by == "1013012"
+
+
+@pytest.mark.parametrize("folder", ex.LINKEDID)
+def test_giving_up_ends_the_dial_a_moment_before_it_is_told(folder: str) -> None:
+    """Seen live on 16: the caller's hangup is stamped a little later than the end of the Dial."""
+    lines = ex.read(ex.TRACES / folder / "cancel-at-answer.jsonl.gz")
+    events = [event for _, event in lines if isinstance(event, dict)]
+    over = next(e for e in events if e["type"] == "Dial" and e["dialstatus"] == "NOANSWER")["timestamp"]
+    later = over.replace(over[20:23], f"{int(over[20:23]) + 2:03d}")
+    for event in events:
+        if event["type"] == "ChannelHangupRequest":
+            event["timestamp"] = later
+    _, facts = ex.play(lines)
+    assert isinstance(facts[-1], ex.Ended)
+    assert facts[-1].disposition == "CANCEL"
+    assert facts[-1].hangup_by == "1013010"
