@@ -42,3 +42,16 @@ class ConfigurationError(FatalError):
     def __init__(self, problems: tuple[str, ...]) -> None:
         super().__init__("\n".join(problems))
         self.problems = problems
+
+
+class RequestError(PermanentError):
+    """A request can't be done; who asked is told in their language.
+
+    `code` is a key of the tables of reasons, `names` what the sentence names.
+    The text is for the log, in English.
+    """
+
+    def __init__(self, text: str, code: str, **names: str) -> None:
+        super().__init__(text)
+        self.code = code
+        self.names = names

@@ -1,0 +1,1 @@
+"""Requests: their form, their states, the queue and the work itself."""

@@ -1,0 +1,1 @@
+"""Recordings: found among millions, made MP3, packed and published."""
