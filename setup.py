@@ -35,6 +35,7 @@ setup(
         "daemon.recordings",
         "daemon.runtime",
         "daemon.settings",
+        "daemon.shell",
         "daemon.web",
         "ha",
         "ssh",

@@ -5,6 +5,7 @@ check    try every connection that the configuration names
 ctl      one console command on a running daemon
 console  the console with history and completion
 replay   captured ARI events to messages, or compared with another system's
+tokens   the tokens of those who ask by mail
 secret   encrypt a secret for the configuration
 """
 
@@ -24,6 +25,7 @@ from daemon.errors import ArimonitorError, ConfigurationError, FatalError
 from daemon.settings import Settings
 from daemon.settings import file as settingsfile
 from daemon.settings.keys import secrets
+from daemon.shell import tokens
 
 log = logging.getLogger("arimonitor")
 
@@ -235,6 +237,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--timezone", default="America/Sao_Paulo", type=_timezone)
     command.set_defaults(command=replay)
+
+    tokens.add(commands)
 
     command = commands.add_parser("secret", help="secrets for the configuration")
     actions = command.add_subparsers(required=True, metavar="ACTION")
