@@ -103,7 +103,10 @@ def place(record: Record, records: Iterable[Record]) -> int:
     before = sum(
         lane_of(other) == lane
         and other.kind == "request"
-        and (other.state == "running" or (other.state in ("accepted", "assigned") and _line(other) < _line(record)))
+        and (
+            other.state == "running"
+            or (other.state in ("accepted", "assigned") and _line(other) < _line(record))
+        )
         and other.request.request_id != record.request.request_id
         for other in records
     )
@@ -169,6 +172,11 @@ def after_crash(record: Record, now: float, limits: Limits) -> Record:
     return msgspec.structs.replace(
         again(record, "the program ended in the middle of it", now, limits, 0.0), not_before=0.0
     )
+
+
+def interrupted(record: Record, now: float) -> Record:
+    """Stopped in good order in the middle of a try: it keeps its place, and the try does not count."""
+    return _to(record, "assigned", now, attempt=record.attempt - 1, not_before=0.0)
 
 
 def replying(record: Record, now: float) -> Record:

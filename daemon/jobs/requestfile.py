@@ -69,7 +69,9 @@ def encode(record: Record, zone: tzinfo) -> bytes:
 
 def pending(request: Request, queued: float, zone: tzinfo) -> bytes:
     """The file of a request that no daemon knows yet (`arimonitor request`)."""
-    return encode(Record(request=request, state="accepted", version=0, queued_at=queued, accepted_at=queued), zone)
+    return encode(
+        Record(request=request, state="accepted", version=0, queued_at=queued, accepted_at=queued), zone
+    )
 
 
 def decode(data: bytes, stem: str) -> dict[str, Any]:
@@ -101,7 +103,9 @@ def subject_of(value: Mapping[str, Any]) -> tuple[str, str]:
         raise NotARequest('from_email must be one mail address, such as "person@example.com"')
     parameters = value.get("parameters")
     if not isinstance(parameters, dict):
-        raise NotARequest('parameters must be an object, such as {"ramais": "1121", "inicio": ..., "fim": ...}')
+        raise NotARequest(
+            'parameters must be an object, such as {"ramais": "1121", "inicio": ..., "fim": ...}'
+        )
     command = value.get("command") or next((c for key, c in _BY_KEY.items() if key in parameters), "")
     command = command.upper() if isinstance(command, str) else ""
     if command not in _TYPED or command not in get_args(Command):
@@ -153,7 +157,11 @@ def _word(parameters: Mapping[str, Any], name: str) -> str:
 
 def _result(record: Record) -> dict[str, object] | None:
     if record.failure is not None:
-        return {"success": False, "message": record.note or record.failure.code, "reason": record.failure.code}
+        return {
+            "success": False,
+            "message": record.note or record.failure.code,
+            "reason": record.failure.code,
+        }
     match record.outcome:
         case None:
             return {"success": False, "message": record.note} if record.note else None

@@ -187,9 +187,7 @@ def _same(path: Path, data: bytes) -> bool:
         return False
 
 
-def _write(
-    final: Path, data: bytes, *, exclusive: bool = False, owner: os.stat_result | None = None
-) -> None:
+def _write(final: Path, data: bytes, *, exclusive: bool = False, owner: os.stat_result | None = None) -> None:
     """Temporary name, sync, final name, sync of the folder. `exclusive`: FileExistsError if it is there.
 
     `owner`: whose the file is to be, where root writes it.
