@@ -52,6 +52,7 @@ class Answering:
         self._held_until = 0.0
         self._posted: list[Answer] = []
         self.sent = 0
+        self.given_up = 0
         self.problem = ""
 
     def post(self, answer: Answer) -> None:
@@ -193,6 +194,7 @@ class Answering:
 
     def _give_up(self, record: Record, why: str) -> None:
         book = self._book
+        self.given_up += 1
         self._close(book.advance(record, lambda r: policy.undeliverable(r, why, book.now())))
 
     def _close(self, record: Record) -> None:

@@ -191,7 +191,7 @@ def _when(value: object) -> datetime | None:
 
 def _header(value: object) -> str:
     """A Message-ID or References that may go into an answer's header; else nothing."""
-    fits = isinstance(value, str) and len(value) <= 4000 and re.fullmatch(r"(<[!-;=?A-Z\[-~]+>[ ]?)*", value)
+    fits = isinstance(value, str) and len(value) <= 4000 and re.fullmatch(r"(<[!-;=?-~]+>[ ]?)*", value)
     return str(value) if fits else ""
 
 

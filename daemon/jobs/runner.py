@@ -21,7 +21,7 @@ from daemon.jobs.book import Book, wait
 from daemon.jobs.model import Command, Failure, Outcome, Record, Request
 from daemon.jobs.records import Fenced
 from daemon.runtime.backoff import Backoff
-from daemon.runtime.deadline import within
+from daemon.runtime.deadline import deadline
 
 log = logging.getLogger("arimonitor.requests")
 
@@ -133,9 +133,8 @@ class Lane:
             return lambda r: policy.impossible(r, Failure(policy.NO_WORK), book.now(), "not on this node")
         try:
             book.call(_fresh, folder)
-            outcome = within(
-                limits.processing_timeout, f"request {request.request_id}", work, request, folder
-            )
+            with deadline(limits.processing_timeout, f"request {request.request_id}"):
+                outcome = work(request, folder)
         except RequestError as error:
             failure, why = Failure(error.code, dict(error.names)), str(error)
             log.info("request %s can't be done: %s", request.request_id, why)

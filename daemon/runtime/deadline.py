@@ -1,27 +1,31 @@
-"""A deadline for a whole piece of work, wherever in it it waits."""
+"""An outer deadline for a step that is made of many waits, each with a timeout of its own.
+
+A peer that sends one byte every few seconds never meets a socket's timeout.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import gevent
 
 from daemon.errors import TransientError
 
-R = TypeVar("R")
 
+@contextmanager
+def deadline(seconds: float, what: str) -> Iterator[None]:
+    """A TransientError "WHAT took longer than N s" where the block does not end in time.
 
-def within(seconds: float, what: str, work: Callable[..., R], *args: Any) -> R:
-    """`work(*args)`; after `seconds` it is ended where it waits and a TransientError is raised.
-
-    What runs in a native thread or a child process ends by its own deadline.
+    What the block was in the middle of is broken off: the connection that it
+    used must be closed.
     """
-    deadline: Any = gevent.Timeout(seconds)
+    mine: Any = gevent.Timeout(seconds)
     try:
-        with deadline:
-            return work(*args)
+        with mine:
+            yield
     except gevent.Timeout as expired:
-        if expired is not deadline:
+        if expired is not mine:
             raise
-        raise TransientError(f"{what} did not end within {seconds:.0f} s") from None
+        raise TransientError(f"{what} took longer than {seconds:g} s") from None
