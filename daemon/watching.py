@@ -51,10 +51,11 @@ class Watched:
 
     def left(self) -> Mapping[str, bytes | None]:
         """State that says, after the services ended, whether everything that came is stored."""
-        all_stored = not self.inbox.events and not self.monitor.status()["unstored"]
-        if not isinstance(self.listener, ServerListener) or self.listener.left is None or not all_stored:
+        listener = self.listener
+        whole = not (self.inbox.events or self.monitor.status()["unstored"] or self.reconciler.undone)
+        if not isinstance(listener, ServerListener) or listener.left is None or not whole:
             return {}
-        return {LEFT: self.listener.left.dump()}
+        return {LEFT: listener.left.dump()}
 
 
 def watch(
@@ -69,7 +70,8 @@ def watch(
 ) -> Watched:
     """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read.
 
-    `state` is what an earlier process stored; `known` says which message ids were stored before.
+    `state` is what an earlier process stored: its calls and endpoints, and under
+    the keys HEARD and LEFT how it ended; `known` says which message ids were stored before.
     """
     holder = DirectoryHolder(asterisk.name, asterisk.definitions)
     holder.start()
@@ -90,10 +92,12 @@ def watch(
             looks.want()
         return reconciler.on_mark(mark)
 
+    records = dict(state)
+    heard, left = records.pop(HEARD, None), records.pop(LEFT, None)
     context = contexts(settings, asterisk.name, holder)
     tracker = Tracker(asterisk.name, is_endpoint=is_endpoint)
-    endpoints = EndpointTable(asterisk.name, known=known_endpoints(state))
-    listener = listener_of(settings, asterisk, Left.load(state.get(LEFT)))
+    endpoints = EndpointTable(asterisk.name, known=known_endpoints(records))
+    listener = listener_of(settings, asterisk, Left.load(left))
     inbox = listener.inbox
     looks = Looks(looker_of(asterisk, listener, played=played), lambda look: inbox.hand(Looked(look)))
     rest = rest_of(asterisk, listener)
@@ -106,12 +110,9 @@ def watch(
         renderer(asterisk.name, holder, context, statistics),
         store,
         on_mark=on_mark,
+        gap_since=lambda: reconciler.since,
     )
-    heard = state.get(HEARD)
-    reconciler.restore(
-        calls_only({key: data for key, data in state.items() if key not in (HEARD, LEFT)}),
-        float(heard or 0) or None,
-    )
+    reconciler.restore(calls_only(records), float(heard or 0) or None)
     return Watched(asterisk, holder, tracker, listener, monitor, reconciler, checker, inbox, endpoints, looks)
 
 

@@ -39,6 +39,7 @@ _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: cloc
 class Reconciler:
     """One Asterisk's gaps. `gaps` (those told) and `gap_seconds` are over the life of this process.
 
+    `undone`: a reconciliation that Asterisk did not answer is still to be made.
     `untold` leaves out the facts that were told before, by this process or another.
     """
 
@@ -61,7 +62,7 @@ class Reconciler:
         self._is_endpoint = is_endpoint
         self._untold = untold
         self._connected = False
-        self._undone = False
+        self.undone = False
         self._rows_since: float | None = None
         self._rows_due = 0.0
         self._silent: set[str] = set()
@@ -69,6 +70,11 @@ class Reconciler:
         self._clock = clock
         self._since: float | None = None
         self._reason = ""
+
+    @property
+    def since(self) -> float | None:
+        """From when events may have been missed (s since the epoch); None: there is no gap now."""
+        return self._since
 
     def restore(self, records: Iterable[bytes], heard: float | None) -> None:
         """Take up what an earlier process knew, and until when it saw events (s since the epoch)."""
@@ -91,7 +97,7 @@ class Reconciler:
         if isinstance(mark, Overflow):
             self._begin(mark.since, f"{mark.count} events came faster than they could be used")
             self._tracker.lost(mark.since)
-        elif isinstance(mark, Opened) and mark.complete:
+        elif isinstance(mark, Opened) and mark.complete and not self.undone:
             self._since = None  # Asterisk kept everything for us
             self._tracker.unbroken()
             return ()
@@ -112,7 +118,7 @@ class Reconciler:
     def _check(self) -> Sequence[Told]:
         if not self._connected:
             return ()
-        if self._undone:
+        if self.undone:
             return self._reconcile(self._since)
         if self._rows_since is not None and self._clock() >= self._rows_due:
             since, self._rows_since = self._rows_since, None
@@ -155,11 +161,11 @@ class Reconciler:
                 )  # fmt: skip
         else:
             log.error("calls of %s that ended unseen stay open; asking again in a while", self._asterisk)
-            self._undone = True
+            self.undone = True
             if wanted is not None:
                 wanted.result = f"{self._asterisk} can't be asked which channels exist: see the log"
             return ()
-        self._undone = False
+        self.undone = False
         rows = self._rows() if since is not None else []
         live = replace(live, ended=_by_channel(rows))
         now = self._clock()

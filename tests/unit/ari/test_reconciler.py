@@ -102,6 +102,22 @@ def test_what_asterisk_kept_for_us_is_no_gap() -> None:
     assert reconciler.gaps == 0
 
 
+def test_a_connection_that_missed_nothing_does_not_close_an_earlier_gap() -> None:
+    """The gap before it was never asked about: only a reconciliation ends it."""
+    site = Site(Rest())
+    reconciler = site.reconciler
+    reconciler.on_mark(Opened(900, 1))
+    reconciler.on_mark(Lost(950, "cut", 940))
+    reconciler.rest = Rest(refusals=3)
+    assert reconciler.on_mark(Opened(955, 2)) == ()
+    assert (reconciler.undone, reconciler.since) == (True, 940)
+    reconciler.on_mark(Lost(980, "stopping", 970))
+    assert reconciler.on_mark(Opened(995, 3, complete=True)) == [
+        Gap(940_000, 1_000_000, "the connection was lost: cut", 0)
+    ]
+    assert (reconciler.undone, reconciler.since) == (False, None)
+
+
 def test_a_channel_that_went_without_a_word_is_found() -> None:
     """Twice in a row it must be missing: its end may just be on its way. That is no gap."""
     rest = Rest(channels=["1.1"])
