@@ -214,6 +214,7 @@ class Daemon:
                 self._outbox.known,
                 state,
                 self._statistics,
+                self._offload.call,
                 played=self._extras.lab,
             )
         if self._publishes:

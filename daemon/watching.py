@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from daemon.ari.address import Address
@@ -27,6 +29,7 @@ from daemon.directory.endpoints import EndpointChange, EndpointTable
 from daemon.directory.loader import DirectoryHolder
 from daemon.directory.looker import AmiSource, CliSource, Looker, local_cli
 from daemon.directory.looks import Looks
+from daemon.directory.recorded import recorded_since
 from daemon.outbox.message import Message
 from daemon.settings import AsteriskSettings, Settings, is_loopback, split_address
 
@@ -65,13 +68,15 @@ def watch(
     known: Callable[[Sequence[str]], set[str]],
     state: Mapping[str, bytes],
     statistics: CallStatistics,
+    offload: Callable[..., Any],
     *,
     played: bool,
 ) -> Watched:
     """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read.
 
     `state` is what an earlier process stored: its calls and endpoints, and under
-    the keys HEARD and LEFT how it ended; `known` says which message ids were stored before.
+    the keys HEARD and LEFT how it ended. `known` says which message ids were
+    stored before; `offload` calls a function in a native thread.
     """
     holder = DirectoryHolder(asterisk.name, asterisk.definitions)
     holder.start()
@@ -101,7 +106,9 @@ def watch(
     inbox = listener.inbox
     looks = Looks(looker_of(asterisk, listener, played=played), lambda look: inbox.hand(Looked(look)))
     rest = rest_of(asterisk, listener)
-    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, is_endpoint, untold)
+    spool = asterisk.recordings
+    recorded = None if spool is None else partial(offload, recorded_since, str(spool))
+    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, recorded, is_endpoint, untold)
     checker = Checker(asterisk.name, inbox)
     monitor = Monitor(
         asterisk.name,

@@ -2,7 +2,7 @@
 
 A gap begins with a lost connection, an overflow or the end of an earlier
 process, and ends when Asterisk was asked what is alive (`gather`) and its CDR
-file was read for what is over. All of that happens in line with the events,
+file and its recordings' names were read for what is over. All of that happens in line with the events,
 in the monitor's greenlet: events that came meanwhile wait on the inbox.
 """
 
@@ -23,6 +23,7 @@ from daemon.ari.rest import AriRefused, AriUnavailable
 from daemon.calls.cdr import Row, missed, read
 from daemon.calls.model import Fact, Gap
 from daemon.calls.outcome import IsEndpoint
+from daemon.calls.recorded import Recorded, unheard
 from daemon.calls.tracker import Tracker
 from daemon.errors import TransientError
 
@@ -41,6 +42,7 @@ class Reconciler:
 
     `undone`: a reconciliation that Asterisk did not answer is still to be made.
     `untold` leaves out the facts that were told before, by this process or another.
+    `recorded` finds the recordings of calls that began between two times (ms); may raise OSError.
     """
 
     def __init__(
@@ -49,6 +51,7 @@ class Reconciler:
         tracker: Tracker,
         rest: Rest,
         cdr: Path | None,
+        recorded: Callable[[int, int], Sequence[Recorded]] | None,
         is_endpoint: IsEndpoint,
         untold: Callable[[Sequence[Fact]], Sequence[Fact]],
         clock: Callable[[], float] = time.time,
@@ -59,6 +62,7 @@ class Reconciler:
         self._asterisk = asterisk
         self._tracker = tracker
         self._cdr = cdr
+        self._recorded = recorded
         self._is_endpoint = is_endpoint
         self._untold = untold
         self._connected = False
@@ -122,7 +126,7 @@ class Reconciler:
             return self._reconcile(self._since)
         if self._rows_since is not None and self._clock() >= self._rows_due:
             since, self._rows_since = self._rows_since, None
-            return self._missed(self._rows(), since)
+            return self._missed(self._rows(), since, complete=True)
         if self._clock() - self._looked_at < _LOOK_EVERY:
             return ()
         self._looked_at = self._clock()
@@ -172,7 +176,7 @@ class Reconciler:
         told: list[Told] = list(self._tracker.resync(live, now))
         found: set[str] = set()
         if since is not None:
-            news = self._missed(rows, since)
+            news = self._missed(rows, since, complete=self._cdr is None)
             found = {fact.call for fact in news}
             told += news
             self._rows_since, self._rows_due = since, now + _ROWS_LATE
@@ -191,11 +195,24 @@ class Reconciler:
             self._since = None
         return told
 
-    def _missed(self, rows: Iterable[Row], since: float) -> Sequence[Fact]:
-        """The facts of calls from then on that only the CDR knows."""
+    def _missed(self, rows: Sequence[Row], since: float, *, complete: bool) -> Sequence[Fact]:
+        """The facts of calls from then on that only the CDR, or once it is `complete` a recording, knows."""
         begun = round(since * 1000) - _MARGIN
-        calls = missed(rows, self._tracker.knows, begun, self._is_endpoint)
+        files = self._files(begun)
+        calls = missed(rows, self._tracker.knows, begun, self._is_endpoint, files)
+        if complete:
+            in_rows = {row.uniqueid for row in rows}
+            calls |= unheard(files, lambda id_: id_ in in_rows or self._tracker.knows(id_), begun)
         return self._untold([fact for facts in calls.values() for fact in facts])
+
+    def _files(self, begun: int) -> Sequence[Recorded]:
+        if self._recorded is None:
+            return ()
+        try:
+            return self._recorded(begun, round(self._clock() * 1000))
+        except (OSError, TransientError) as error:
+            log.warning("the recordings of %s can't be looked up: %s", self._asterisk, error)
+            return ()
 
     def _rows(self) -> list[Row]:
         if self._cdr is None:
