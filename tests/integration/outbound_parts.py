@@ -20,7 +20,7 @@ from daemon.ari.server import QUEUE_BYTES, QUEUE_EVENTS, Left, ServerListener
 from daemon.ari.server_frames import CLOSE, PING, PONG, TEXT
 from daemon.ari.session import ListenerOptions
 from tests.servers.asterisk.server import Asterisk
-from tests.servers.fake_ari import wait_until
+from tests.servers.waiting import wait_until
 
 APP, USER, PASSWORD = "arimonitor-A", "node", "outbound-secret"
 

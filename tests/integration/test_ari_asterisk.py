@@ -22,7 +22,7 @@ from daemon.calls.model import Fact
 from daemon.outbox.message import Message
 from daemon.runtime.backoff import Backoff
 from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
-from tests.servers.fake_ari import wait_until
+from tests.servers.waiting import wait_until
 
 pytestmark = pytest.mark.asterisk
 

@@ -31,8 +31,9 @@ from tests.integration.outbound_parts import (
 )
 from tests.servers.asterisk.ari import Events
 from tests.servers.asterisk.load import load
-from tests.servers.asterisk.server import Unavailable, free_port, root_for
-from tests.servers.fake_ari import wait_until
+from tests.servers.asterisk.server import Unavailable, root_for
+from tests.servers.ports import free_port
+from tests.servers.waiting import wait_until
 
 FRAGMENTS = Path(__file__).parents[2] / "etc/asterisk"
 CHANNELVARS = "CHANNEL(linkedid),MIXMONITOR_FILENAME"
@@ -54,7 +55,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
         started.append(server)
         for name, value in traits.items():
             setattr(server, name, value)
-        port = free_port(socket.SOCK_STREAM)
+        port = free_port()
         server.start(channelvars=CHANNELVARS, outbound=(f"ws://127.0.0.1:{port}/pbx", app))
         return server, port
 

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers.waiting import wait_until
+
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60
 
@@ -55,13 +57,6 @@ def logged(folder: Path, kind: str = "") -> str:
 
 def lines_of(text: str, logger: str) -> list[str]:
     return re.findall(rf'logger={re.escape(logger)} message="(.*)"$', text, re.MULTILINE)
-
-
-def wait_for(condition: object, what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, f"waited too long for {what}"
-        time.sleep(0.02)
 
 
 def test_whatever_the_process_and_its_children_write_is_logged(tmp_path: Path) -> None:
@@ -268,13 +263,13 @@ def test_a_full_disk_is_said_once_and_recovered_from(tiny_disk: Path, tmp_path: 
             command("full_disk", tiny_disk), cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stderr=stderr
         )
     try:
-        wait_for(lambda: b"can't be written" in errors.read_bytes(), "the notice")
+        wait_until(lambda: b"can't be written" in errors.read_bytes(), "the notice")
         at_notice = errors.read_bytes().count(b"\n")
-        wait_for(lambda: errors.read_bytes().count(b"\n") > at_notice + 10, "lines on standard error")
+        wait_until(lambda: errors.read_bytes().count(b"\n") > at_notice + 10, "lines on standard error")
         assert process.poll() is None
         (log_file,) = tiny_disk.iterdir()
         os.truncate(log_file, 0)
-        wait_for(lambda: "can be written again" in log_file.read_text(), "the recovery")
+        wait_until(lambda: "can be written again" in log_file.read_text(), "the recovery")
         assert process.stdin is not None
         process.stdin.write(b"enough\n")
         process.stdin.close()

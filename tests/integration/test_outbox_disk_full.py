@@ -20,7 +20,8 @@ from daemon.outbox.publisher import Publisher
 from daemon.outbox.sink import SinkLost
 from daemon.outbox.spillover import OutboxFull
 from daemon.outbox.store import Outbox
-from tests.integration.outbox_parts import offload, wait_for
+from tests.integration.outbox_parts import offload
+from tests.servers.waiting import wait_until
 from tests.unit.outbox.make import entry, message
 
 
@@ -123,12 +124,14 @@ def test_messages_go_on_being_published_and_the_keeper_recovers(small_disk: Path
             box.store([message(f"{count}", order=f"voip3/{count % 7}")])
             count += 1
             assert count < 5000
-        wait_for(lambda: publisher.status()["published"] == count, 20, "all are published, full disk or not")
+        wait_until(
+            lambda: publisher.status()["published"] == count, "all are published, full disk or not", 20
+        )
         assert box.counts() == {"": 0}
         assert box.degraded
         ballast.unlink()
-        wait_for(lambda: not box.degraded, 20, "recovered by itself")
-        wait_for(lambda: not box.noted, 20, "the confirmations are written")
+        wait_until(lambda: not box.degraded, "recovered by itself", 20)
+        wait_until(lambda: not box.noted, "the confirmations are written", 20)
     finally:
         stop.set()
         for thread in threads:

@@ -19,13 +19,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.servers.waiting import DEADLINE, wait_until
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEADLINE = 20.0  # seconds for what should take one
 
 Table = Mapping[str, Any]
 
@@ -36,15 +36,6 @@ class CommandFailed(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{message} ({code})")
         self.code = code
-
-
-def wait_until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
-    """What `condition` returns as soon as it is true; AssertionError after `deadline` seconds."""
-    until = time.monotonic() + deadline
-    while not (result := condition()):
-        assert time.monotonic() < until, f"not within {deadline:g} s: {what}"
-        time.sleep(0.05)  # another process: there is nothing to wait on
-    return result
 
 
 def toml(config: Mapping[str, Any]) -> str:

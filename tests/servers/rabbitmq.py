@@ -30,6 +30,8 @@ from typing import Self
 
 import pika
 
+from tests.servers.ports import free_port
+
 _BIN = Path("/usr/lib/rabbitmq/bin")
 _START_DEADLINE = 60.0
 _CONF = """\
@@ -61,13 +63,6 @@ def unavailable_reason() -> str | None:
         except KeyError:
             return "there is no user rabbitmq to run the server as"
     return None
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RabbitMQ:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
+from tests.servers.waiting import wait_until
 
 
 def asterisk(fake: FakeAri, name: str = "voip3", **other: Any) -> dict[str, Any]:

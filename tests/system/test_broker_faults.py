@@ -15,9 +15,10 @@ from typing import Any
 
 import pytest
 
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.waiting import wait_until
 from tests.system.consumer import Mailbox
 from tests.system.long import LONG
 from tests.system.played import Load, Playing

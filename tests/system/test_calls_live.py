@@ -25,7 +25,8 @@ from tests.servers.asterisk import play  # noqa: F401 - enters the scenarios
 from tests.servers.asterisk.ari import PASSWORD, USER
 from tests.servers.asterisk.bed import CHANNELVARS, SCENARIOS, STORY_FAILURES, Bed
 from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.waiting import wait_until
 from tests.system import told
 from tests.system.long import LONG
 from tests.unit.calls import expectations as ex

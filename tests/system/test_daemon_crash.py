@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.waiting import wait_until
 from tests.system.consumer import Mailbox
 from tests.system.played import Load, Playing
 from tests.system.sites import asterisk, config, has_told

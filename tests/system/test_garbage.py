@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from tests.servers.daemon import ArimonitorDaemon, CommandFailed, wait_until
+from tests.servers.daemon import ArimonitorDaemon, CommandFailed
 from tests.servers.fake_ari import BINARY, FakeAri, frame
+from tests.servers.waiting import wait_until
 from tests.system.played import Playing
 from tests.system.sites import asterisk, config, folder, has_told, told
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,10 @@ import pytest
 from daemon.calls.cdr import read
 from tests.integration.outbound_parts import PASSWORD, USER, OutboundAsterisk
 from tests.servers.asterisk.bed import CHANNELVARS, connect
-from tests.servers.asterisk.server import Unavailable, free_port, root_for
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.asterisk.server import Unavailable, root_for
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.ports import free_port
+from tests.servers.waiting import wait_until
 from tests.system.sites import config, told
 
 pytestmark = [pytest.mark.asterisk]
@@ -28,7 +29,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
         server = OutboundAsterisk(root_for("22"), tmp_path / "asterisk", "22")
     except Unavailable as reason:
         pytest.skip(f"no Asterisk 22: {reason}")
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     asterisk = {
         "name": "voip3",
         "websocket": "server",

@@ -14,7 +14,8 @@ from tests.servers.asterisk.ari import PASSWORD, USER
 from tests.servers.asterisk.bed import CHANNELVARS, connect
 from tests.servers.asterisk.call import Call
 from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.waiting import wait_until
 from tests.system import told as schema
 from tests.system.long import LONG
 from tests.system.sites import config

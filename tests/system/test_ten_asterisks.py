@@ -6,8 +6,9 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
+from tests.servers.waiting import wait_until
 from tests.system.played import Load, Playing
 from tests.system.sites import asterisk, config, has_told
 
