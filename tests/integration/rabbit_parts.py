@@ -79,6 +79,7 @@ class Site:
         self.bind = bind
         self.sent: list[Message] = []
         self.rounds = 0
+        self.loads: list[Load] = []
         values = {
             "host": broker.host,
             "port": broker.port,
@@ -155,6 +156,8 @@ class Site:
         wait_until(lambda: not self.outbox.noted, "the confirmations are written", 20)
 
     def close(self) -> None:
+        for load in self.loads:
+            load.end()
         self.stop.set()
         for thread in self.threads:
             thread.join(20)
@@ -177,6 +180,7 @@ class Load:
         self._stop = Event()
         self.rounds = 0
         self._thread = Thread(target=self._run)
+        site.loads.append(self)  # which ends it, whatever becomes of the test
         self._thread.start()
 
     def _run(self) -> None:

@@ -202,7 +202,9 @@ def test_wrong_password_then_corrected(
         site.topology()
         site.start()
         site.store(calls=5, first=0, count=2)
-        wait_until(lambda: site.publisher.status()["last_error"], "the refusal is seen", 20)
+        wait_until(
+            lambda: broker.log_text().count("user 'monitor' - invalid credentials") >= 3, "three tries"
+        )
         assert site.publisher.status()["last_error"] == "user name or password refused (user monitor)"
         broker.rabbitmqctl("change_password", "monitor", "right-1234")
         site.connected()

@@ -51,9 +51,7 @@ def toml(config: Mapping[str, Any]) -> str:
 class ArimonitorDaemon:
     """One daemon and its folder: configuration, data, logs."""
 
-    def __init__(
-        self, folder: Path, config: Mapping[str, Any], environ: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.file = folder / "arimonitor.toml"
@@ -64,8 +62,7 @@ class ArimonitorDaemon:
         self._read: dict[Path, int] = {}  # bytes of the file sink's files
         self._messages: list[dict[str, Any]] = []
         self._environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ARIMONITOR_")},
-            **(environ or {}),
+            name: value for name, value in os.environ.items() if not name.startswith("ARIMONITOR_")
         }
         self.configure(config)
 
@@ -163,11 +160,6 @@ class ArimonitorDaemon:
             self.process.kill()
             self.process.wait()
             self.process = None
-
-    def restart(self) -> None:
-        """An orderly stop, and a start with the same folder."""
-        self.stop()
-        self.start()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""

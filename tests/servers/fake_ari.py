@@ -181,15 +181,21 @@ class FakeAri:
         """The requests so far with that method and `part` in their path."""
         return [r for r in list(self.requests) if r.method == method and part in r.path]
 
-    def broadcast(self, event: dict[str, Any]) -> None:
-        """Send an event to every application whose subscription and filter let it through."""
+    def broadcast(self, *events: dict[str, Any]) -> None:
+        """Send events to every application, as far as its subscription and filter let them through."""
         for session in list(self.sessions):
             app = self.applications.get(session.app)
             if session.closed.is_set() or app is None or not app["channel_ids"]:
                 continue
             allowed = {rule["type"] for rule in app["events_allowed"]}
-            if not allowed or event["type"] in allowed:
-                session.send({**event, "application": session.app})
+            with suppress(OSError):  # its client was killed
+                session.send(
+                    *(
+                        {**event, "application": session.app}
+                        for event in events
+                        if not allowed or event["type"] in allowed
+                    )
+                )
 
     # -- HTTP -----------------------------------------------------------------
 

@@ -226,6 +226,10 @@ class RabbitMQ:
             raise RuntimeError(f"rabbitmqctl {args}: {done.stdout!r} {done.stderr!r}")
         return bytes(done.stdout).decode()
 
+    def log_text(self) -> str:
+        """What it has logged so far."""
+        return "".join(path.read_text(errors="replace") for path in (self.base / "log").glob("*.log"))
+
     def set_memory_alarm(self, on: bool) -> None:
         """Raise or clear the memory alarm: publishers are blocked while it is on."""
         # Through its limit: an alarm set by hand is cleared by the next look at the memory.

@@ -140,8 +140,3 @@ class Mailbox:
                 order[data["call"]].append((operation["seq"], RANK[operation["type"]]))
         for call, came in order.items():
             assert came == sorted(came), f"call {call} came out of order: {came}"
-
-    @property
-    def copies(self) -> int:
-        """Messages beyond the first of their id."""
-        return len(self.came) - len(self.ids)

@@ -15,7 +15,6 @@ import pytest
 from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
 from tests.servers.rabbitmq import RabbitMQ
-from tests.servers.waiting import wait_until
 from tests.system.consumer import Mailbox
 from tests.system.played import Load, Playing
 from tests.system.sites import asterisk
@@ -65,22 +64,24 @@ def test_full_while_calls_flow(rabbitmq: RabbitMQ, small_disk: Path, tmp_path: P
         with daemon:
             daemon.connected()
             playing = Playing(fake)
-            load = Load(playing, rate=100)
-            load.more(50, wait_until)
-            ballast = fill(small_disk)
-            daemon.says("outbox disk full")
-            status = daemon.status()
-            assert any("disk" in notice["message"] for notice in status["notices"]), status["notices"]
-            confirmed = daemon.broker()["confirmed"]
-            load.more(200, wait_until)
-            # Degraded: it goes on from memory, the Asterisk's side and the broker's alike.
-            daemon.wait_for(lambda s: s["brokers"][0]["confirmed"] > confirmed + 200, "it is published on")
-            assert daemon.asterisk("voip3")["connected"]
-            assert daemon.lines("outbox disk full") == 1
-            ballast.unlink()
-            daemon.says("the outbox's disk has room again")
-            load.more(50, wait_until)
-            load.finish()
+            with Load(playing, rate=100) as load:
+                load.more(50)
+                ballast = fill(small_disk)
+                daemon.says("outbox disk full")
+                status = daemon.status()
+                assert any("disk" in notice["message"] for notice in status["notices"]), status["notices"]
+                confirmed = daemon.broker()["confirmed"]
+                load.more(200)
+                # Degraded: it goes on from memory, the Asterisk's side and the broker's alike.
+                daemon.wait_for(
+                    lambda s: s["brokers"][0]["confirmed"] > confirmed + 200, "it is published on"
+                )
+                assert daemon.asterisk("voip3")["connected"]
+                assert daemon.lines("outbox disk full") == 1
+                ballast.unlink()
+                daemon.says("the outbox's disk has room again")
+                load.more(50)
+                load.finish()
             mailbox.take(playing.expected())
             mailbox.check(playing.expected())
             daemon.settled()
