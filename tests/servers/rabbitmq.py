@@ -235,13 +235,13 @@ class RabbitMQ:
         # Through its limit: an alarm set by hand is cleared by the next look at the memory.
         self.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1MB" if on else "512MB")
 
-    def connect(self) -> pika.BlockingConnection:
+    def connect(self, vhost: str = "") -> pika.BlockingConnection:
         """A connection of the test's own, for topology and consuming."""
         return pika.BlockingConnection(
             pika.ConnectionParameters(
                 self.host,
                 self.port,
-                self.vhost,
+                vhost or self.vhost,
                 pika.PlainCredentials(self.username, self.password),
                 heartbeat=0,
                 socket_timeout=20,

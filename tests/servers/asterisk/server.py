@@ -124,29 +124,13 @@ class Asterisk:
         channelvars: str | None = None,
         qualify: int = 0,
         ws_write_timeout: int | None = None,
-        outbound: tuple[str, str] | None = None,
     ) -> None:
         """Configure, start, and wait until ARI answers.
 
-        `qualify`: seconds between OPTIONS to each phone; `ws_write_timeout`: milliseconds;
-        `outbound`: address and application of an outbound event websocket (Asterisk 22).
+        `qualify`: seconds between OPTIONS to each phone; `ws_write_timeout`: milliseconds.
         """
         self._configure(channelvars, qualify, ws_write_timeout)
-        if outbound is not None:
-            self._configure_outbound(*outbound)
         self.restart()
-
-    def _configure_outbound(self, address: str, app: str) -> None:
-        place = self.home / "etc/asterisk"
-        (place / "websocket_client.conf").write_text(
-            f"[out]\ntype = websocket_client\nconnection_type = persistent\nuri = {address}\n"
-            "protocols = ari\nreconnect_interval = 500\nconnection_timeout = 1000\n"
-        )
-        with (place / "ari.conf").open("a") as conf:
-            conf.write(
-                f"\n[out]\ntype = outbound_websocket\nwebsocket_client_id = out\napps = {app}\n"
-                "subscribe_all = yes\nlocal_ari_user = monitor\n"
-            )
 
     def restart(self) -> None:
         """Start again with the same configuration (after stop or kill)."""
