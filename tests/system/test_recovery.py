@@ -74,18 +74,18 @@ def hang_up(*calls: tuple[Call, Call]) -> None:
 
 def test_killed_with_calls_running(server: Asterisk, tmp_path: Path) -> None:
     """One call ends while nobody listens, one begins and ends, one begins, one goes on all the time."""
-    daemon = watching(server, tmp_path / "site").start()
-    a, b, c, d = server.register("1013010", "1013015", "1013011", "1013014")
-    daemon.connected()
-    ends_unseen = connect(a, "1013015", b, ringing=0.2)
-    goes_on = connect(c, "1013014", d, ringing=0.2)
-    answered(daemon, 2)
-    daemon.kill()
-    hang_up(ends_unseen)
-    missed = connect(a, "1013015", b, ringing=0.2)
-    hang_up(missed)
-    begins_unseen = connect(a, "1013015", b, ringing=0.2)
-    with daemon:
+    with watching(server, tmp_path / "site") as daemon:
+        a, b, c, d = server.register("1013010", "1013015", "1013011", "1013014")
+        daemon.connected()
+        ends_unseen = connect(a, "1013015", b, ringing=0.2)
+        goes_on = connect(c, "1013014", d, ringing=0.2)
+        answered(daemon, 2)
+        daemon.kill()
+        hang_up(ends_unseen)
+        missed = connect(a, "1013015", b, ringing=0.2)
+        hang_up(missed)
+        begins_unseen = connect(a, "1013015", b, ringing=0.2)
+        daemon.start()
         daemon.connected()
         wait_until(lambda: len(told(daemon)) == 4, "all four calls are told")
         hang_up(begins_unseen, goes_on)
