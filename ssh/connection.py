@@ -149,7 +149,7 @@ class Connection:
         if isinstance(error, PermissionError):
             return Denied(f"{self.place}: {what}: no permission for the user {self.place.user}")
         if isinstance(error, TimeoutError) or "imeout" in str(error):
-            return SshUnreachable(f"{self.place}: {what}: no answer within {self.place.timeout:g} s")
+            return SshUnreachable(f"{self.place}: {what}: it took too long")
         if isinstance(error, paramiko.ChannelException):
             return SshRefused(f"{self.place}: {what}: the server does not allow it ({error})")
         if isinstance(error, paramiko.SSHException | EOFError | ConnectionError):

@@ -148,7 +148,7 @@ class Files:
             with client.open(path, "rb") as source, part.open("ab") as target:
                 os.fchmod(target.fileno(), 0o640)
                 target.truncate(done)
-                pace, arrived = _Pace(rate), done
+                pace, arrived = _Pace(rate, deadline), done
                 for data in _pieces(source, done, before.size):
                     digest.update(data)
                     target.write(data)
@@ -186,7 +186,7 @@ class Files:
             with client.open(part, "ab" if done else "wb") as target, local.open("rb") as source:
                 target.set_pipelined(True)
                 source.seek(done)
-                pace = _Pace(rate)
+                pace = _Pace(rate, deadline)
                 while data := source.read(_CHUNK):
                     target.write(data)
                     pace.sent(len(data))
@@ -217,18 +217,21 @@ def _pieces(file: Any, begin: int, end: int) -> Iterator[bytes]:
 
 
 class _Pace:
-    """Sleeps as long as more was moved than `rate` allows."""
+    """Sleeps while more was moved than `rate` allows; keeps the deadline for what was read ahead."""
 
-    def __init__(self, rate: int) -> None:
+    def __init__(self, rate: int, deadline: float) -> None:
         self._rate, self._begun, self._moved = rate, time.monotonic(), 0
+        self._deadline = deadline
 
     def sent(self, count: int) -> None:
-        if not self._rate:
-            return
+        """So many bytes more. Raises TimeoutError at the deadline."""
         self._moved += count
-        early = self._moved / self._rate - (time.monotonic() - self._begun)
+        gone = time.monotonic() - self._begun
+        if gone > self._deadline:
+            raise TimeoutError
+        early = self._moved / self._rate - gone if self._rate else 0.0
         if early > 0:
-            time.sleep(early)
+            time.sleep(min(early, max(0.0, self._deadline - gone)))
 
 
 def _stat(found: Any) -> Stat:

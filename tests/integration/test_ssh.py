@@ -168,7 +168,7 @@ def test_cut_while_a_program_runs() -> None:
 def test_frozen_while_we_ask() -> None:
     with Sshd() as server, Connection.open(server.place(timeout=0.5)) as connection:
         server.freeze()
-        with pytest.raises(SshUnreachable, match=r"no answer within|went away"):
+        with pytest.raises(SshUnreachable, match=r"took too long|no answer within|went away"):
             Files(connection)
 
 
@@ -198,6 +198,8 @@ def test_what_cannot_be_got(files: Files, tmp_path: Path) -> None:
     assert not target.exists()
 
 
+# paramiko's own thread for reading ahead ends with a traceback when the connection is cut
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_get_that_is_cut_is_resumed(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     data = os.urandom(8 * MB)
@@ -264,7 +266,7 @@ def test_a_transfer_that_takes_too_long(server: Sshd, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"x" * MB)
     with Connection.open(server.place()) as connection:
         files = Files(connection)
-        with pytest.raises(SshUnreachable, match=r"no answer within 0\.5 s"):
+        with pytest.raises(SshUnreachable, match=r"no answer within|took too long"):
             files.get(str(tmp_path / "source"), tmp_path / "target", deadline=0.5, rate=100_000)
     assert not (tmp_path / "target").exists()
 
@@ -292,12 +294,12 @@ def test_a_new_file_replaces_nothing(files: Files, tmp_path: Path) -> None:
     assert (tmp_path / "new").read_bytes() == b"one"
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may everything: see test_denied_as_another_user")
-def test_denied(files: Files, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_bytes(b"x")
-    (tmp_path / "secret").chmod(0)
-    with pytest.raises(Denied):
-        files.read(str(tmp_path / "secret"), most=9)
+def test_what_is_not_allowed(tmp_path: Path) -> None:
+    with Sshd("ForceCommand internal-sftp -R") as server, Connection.open(server.place()) as connection:
+        files = Files(connection)
+        with pytest.raises(Denied, match="no permission for the user"):
+            files.write_new(str(tmp_path / "new"), b"x", mode=0o644, temporary=".t")
+        assert files.names(str(tmp_path)) == []
 
 
 def test_a_server_without_sftp(tmp_path: Path) -> None:
