@@ -6,6 +6,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from daemon.ari.address import Address
@@ -27,6 +29,9 @@ from daemon.directory.endpoints import EndpointChange, EndpointTable
 from daemon.directory.loader import DirectoryHolder
 from daemon.directory.looker import AmiSource, CliSource, Looker, local_cli
 from daemon.directory.looks import Looks
+from daemon.errors import ConfigurationError
+from daemon.machines.mirror import Mirror
+from daemon.machines.reach import place_of
 from daemon.outbox.message import Message
 from daemon.settings import AsteriskSettings, Settings, is_loopback, split_address
 
@@ -36,7 +41,7 @@ calls_log = logging.getLogger("arimonitor.calls")
 
 @dataclass(slots=True)
 class Watched:
-    """Everything about one Asterisk. `listener` and `monitor` are its services."""
+    """Everything about one Asterisk. `mirror` fetches its files where they are on another machine."""
 
     settings: AsteriskSettings
     holder: DirectoryHolder
@@ -48,6 +53,7 @@ class Watched:
     inbox: Inbox
     endpoints: EndpointTable
     looks: Looks
+    mirror: Mirror | None = None
 
     def left(self) -> Mapping[str, bytes | None]:
         """State that says, after the services ended, whether everything that came is stored."""
@@ -64,14 +70,17 @@ def watch(
     known: Callable[[Sequence[str]], set[str]],
     state: Mapping[str, bytes],
     statistics: CallStatistics,
+    reread: Callable[[str], object],
     *,
     played: bool,
 ) -> Watched:
     """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read.
 
     `state` is what an earlier process stored; `known` says which message ids were stored before.
+    `reread` is called with its name when definition files were fetched anew.
     """
-    holder = DirectoryHolder(asterisk.name, asterisk.definitions)
+    mirror = mirror_of(settings, asterisk, reread)
+    holder = DirectoryHolder(asterisk.name, asterisk.definitions if mirror is None else mirror.folder)
     holder.start()
 
     def is_endpoint(name: str) -> bool:
@@ -97,7 +106,7 @@ def watch(
     inbox = listener.inbox
     looks = Looks(looker_of(asterisk, listener, played=played), lambda look: inbox.hand(Looked(look)))
     rest = rest_of(asterisk, listener)
-    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, is_endpoint, untold)
+    reconciler = Reconciler(asterisk.name, tracker, rest, cdr_of(asterisk, mirror), is_endpoint, untold)
     checker = Checker(asterisk.name, inbox)
     monitor = Monitor(
         asterisk.name,
@@ -112,7 +121,46 @@ def watch(
         calls_only({key: data for key, data in state.items() if key not in (HEARD, LEFT)}),
         float(heard or 0) or None,
     )
-    return Watched(asterisk, holder, tracker, listener, monitor, reconciler, checker, inbox, endpoints, looks)
+    return Watched(
+        asterisk,
+        holder,
+        tracker,
+        listener,
+        monitor,
+        reconciler,
+        checker,
+        inbox,
+        endpoints,
+        looks,
+        mirror,
+    )
+
+
+def mirror_of(
+    settings: Settings, asterisk: AsteriskSettings, reread: Callable[[str], object]
+) -> Mirror | None:
+    """Who fetches its files over SSH; None where they are on this machine."""
+    if asterisk.host == "local":
+        return None
+    server = next((each for each in settings.server if each.name == asterisk.host), None)
+    if server is None:
+        raise ConfigurationError((f"asterisk.{asterisk.name}.host: no [[server]] has this name",))
+    return Mirror(
+        asterisk.name,
+        place_of(server),
+        asterisk.definitions,
+        asterisk.cdr,
+        settings.node.data_dir / "mirror" / asterisk.name,
+        partial(reread, asterisk.name),
+    )
+
+
+def cdr_of(asterisk: AsteriskSettings, mirror: Mirror | None) -> Callable[[], Path] | None:
+    """Where its CDR file is, when it is asked for; None: the site keeps none."""
+    path = asterisk.cdr
+    if path is None:
+        return None
+    return mirror.cdr if mirror is not None else lambda: path
 
 
 def contexts(settings: Settings, asterisk: str, holder: DirectoryHolder) -> Callable[[], Context]:

@@ -83,22 +83,15 @@ class Files:
         return sorted(found)
 
     def read(self, path: str, *, most: int, offset: int = 0) -> bytes:
-        """The file from `offset` on. Raises SshRefused where more than `most` bytes are there."""
+        """The file from `offset` to its present end. Raises SshRefused for more than `most` bytes."""
         with (
             self._step(f"reading of {path}", 6 * self._connection.place.timeout) as client,
             client.open(path, "rb") as file,
         ):
-            size = max(0, file.stat().st_size - offset)
-            if size > most:
-                raise SshRefused(f"{self._connection.place}: {path} has {size} bytes, more than {most}")
-            file.seek(offset)
-            parts, left = [], most + 1
-            while left and (data := file.read(min(_CHUNK, left))):
-                parts.append(data)
-                left -= len(data)
-            if not left:
-                raise SshRefused(f"{self._connection.place}: {path} has more than {most} bytes")
-            return b"".join(parts)
+            end = file.stat().st_size
+            if end - offset > most:
+                raise SshRefused(f"{self._connection.place}: {path} has {end} bytes, more than {most}")
+            return b"".join(_pieces(file, offset, end))
 
     def write_new(self, path: str, data: bytes, *, mode: int, temporary: str) -> None:
         """A new file, whole or not at all: `temporary` beside it, read back, renamed.
@@ -211,6 +204,10 @@ class Files:
 
 def _pieces(file: Any, begin: int, end: int) -> Iterator[bytes]:
     """The bytes from `begin` to `end`, asked for ahead; memory is bounded by what is asked for at a time."""
+    if end - begin <= _CHUNK:  # most definition and provisioning files: one request, no thread
+        file.seek(begin)
+        yield file.read(max(0, end - begin))
+        return
     for start in range(begin, end, _AHEAD):
         stop = min(start + _AHEAD, end)
         yield from file.readv([(at, min(_CHUNK, stop - at)) for at in range(start, stop, _CHUNK)])

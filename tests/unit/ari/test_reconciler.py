@@ -52,7 +52,13 @@ class Site:
         self.now = now
         self.tracker = Tracker("pbx", is_endpoint=str.isdigit)
         self.reconciler = Reconciler(
-            "pbx", self.tracker, rest, cdr, str.isdigit, list, clock=lambda: self.now
+            "pbx",
+            self.tracker,
+            rest,
+            (lambda: cdr) if cdr is not None else None,
+            str.isdigit,
+            list,
+            clock=lambda: self.now,
         )
 
     def check(self, seconds: float = 0.0) -> Sequence[object]:
