@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -21,6 +22,7 @@ from daemon.ari.server import LEFT, QUEUE_BYTES, QUEUE_EVENTS, Left, ServerListe
 from daemon.ari.session import ListenerOptions
 from daemon.calls.messages import Context, render, render_endpoint, render_gap
 from daemon.calls.model import Fact, Gap
+from daemon.calls.recorded import Recorded
 from daemon.calls.statistics import CallStatistics
 from daemon.calls.tracker import Tracker, all_digits
 from daemon.calls.words import sentence
@@ -30,6 +32,9 @@ from daemon.directory.loader import DirectoryHolder
 from daemon.directory.looker import AmiSource, CliSource, Looker, local_cli
 from daemon.directory.looks import Looks
 from daemon.directory.recorded import recorded_since
+from daemon.errors import ConfigurationError
+from daemon.machines.mirror import Mirror
+from daemon.machines.reach import place_of
 from daemon.outbox.message import Message
 from daemon.settings import AsteriskSettings, Settings, is_loopback, split_address
 
@@ -39,7 +44,7 @@ calls_log = logging.getLogger("arimonitor.calls")
 
 @dataclass(slots=True)
 class Watched:
-    """Everything about one Asterisk. `listener` and `monitor` are its services."""
+    """Everything about one Asterisk. `mirror` fetches its files where they are on another machine."""
 
     settings: AsteriskSettings
     holder: DirectoryHolder
@@ -51,6 +56,7 @@ class Watched:
     inbox: Inbox
     endpoints: EndpointTable
     looks: Looks
+    mirror: Mirror | None = None
 
     def left(self) -> Mapping[str, bytes | None]:
         """State that says, after the services ended, whether everything that came is stored."""
@@ -69,6 +75,7 @@ def watch(
     state: Mapping[str, bytes],
     statistics: CallStatistics,
     offload: Callable[..., Any],
+    reread: Callable[[str], object],
     *,
     played: bool,
 ) -> Watched:
@@ -76,9 +83,11 @@ def watch(
 
     `state` is what an earlier process stored: its calls and endpoints, and under
     the keys HEARD and LEFT how it ended. `known` says which message ids were
-    stored before; `offload` calls a function in a native thread.
+    stored before; `offload` calls a function in a native thread; `reread` is
+    called with its name when definition files were fetched anew.
     """
-    holder = DirectoryHolder(asterisk.name, asterisk.definitions)
+    mirror = mirror_of(settings, asterisk, reread)
+    holder = DirectoryHolder(asterisk.name, asterisk.definitions if mirror is None else mirror.folder)
     holder.start()
 
     def is_endpoint(name: str) -> bool:
@@ -106,9 +115,15 @@ def watch(
     inbox = listener.inbox
     looks = Looks(looker_of(asterisk, listener, played=played), lambda look: inbox.hand(Looked(look)))
     rest = rest_of(asterisk, listener)
-    spool = asterisk.recordings
-    recorded = None if spool is None else partial(offload, recorded_since, str(spool))
-    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, recorded, is_endpoint, untold)
+    reconciler = Reconciler(
+        asterisk.name,
+        tracker,
+        rest,
+        cdr_of(asterisk, mirror),
+        recorded_of(asterisk, mirror, offload),
+        is_endpoint,
+        untold,
+    )
     checker = Checker(asterisk.name, inbox)
     monitor = Monitor(
         asterisk.name,
@@ -120,7 +135,58 @@ def watch(
         gap_since=lambda: reconciler.since,
     )
     reconciler.restore(calls_only(records), float(heard or 0) or None)
-    return Watched(asterisk, holder, tracker, listener, monitor, reconciler, checker, inbox, endpoints, looks)
+    return Watched(
+        asterisk,
+        holder,
+        tracker,
+        listener,
+        monitor,
+        reconciler,
+        checker,
+        inbox,
+        endpoints,
+        looks,
+        mirror,
+    )
+
+
+def mirror_of(
+    settings: Settings, asterisk: AsteriskSettings, reread: Callable[[str], object]
+) -> Mirror | None:
+    """Who fetches its files over SSH; None where they are on this machine."""
+    if asterisk.host == "local":
+        return None
+    server = next((each for each in settings.server if each.name == asterisk.host), None)
+    if server is None:
+        raise ConfigurationError((f"asterisk.{asterisk.name}.host: no [[server]] has this name",))
+    return Mirror(
+        asterisk.name,
+        place_of(server),
+        asterisk.definitions,
+        asterisk.cdr,
+        settings.node.data_dir / "mirror" / asterisk.name,
+        partial(reread, asterisk.name),
+    )
+
+
+def cdr_of(asterisk: AsteriskSettings, mirror: Mirror | None) -> Callable[[], Path] | None:
+    """Where its CDR file is, when it is asked for; None: the site keeps none."""
+    path = asterisk.cdr
+    if path is None:
+        return None
+    return mirror.cdr if mirror is not None else lambda: path
+
+
+def recorded_of(
+    asterisk: AsteriskSettings, mirror: Mirror | None, offload: Callable[..., Any]
+) -> Callable[[int, int], Sequence[Recorded]] | None:
+    """Who finds its recordings of a time; None: it has none."""
+    spool = asterisk.recordings
+    if spool is None:
+        return None
+    if mirror is not None:
+        return partial(mirror.recorded, str(spool))
+    return partial(offload, recorded_since, str(spool))
 
 
 def contexts(settings: Settings, asterisk: str, holder: DirectoryHolder) -> Callable[[], Context]:

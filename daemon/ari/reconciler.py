@@ -32,6 +32,7 @@ log = logging.getLogger("arimonitor.ari")
 _TRIES: Final = 3
 _CHECK_EVERY: Final = 10.0  # seconds between two looks whether something is left to be reconciled
 _ROWS_LATE: Final = 20.0  # seconds after which the CDR is read once more: Asterisk writes it a little later
+_ROWS_AGAIN: Final = 60.0  # seconds between two tries to read a CDR that could not be had
 _LOOK_EVERY: Final = 300.0  # seconds between two looks whether all legs are still alive
 _CDR_TAIL: Final = 8 * 1024 * 1024  # bytes at the end of the CDR file: some 30,000 rows
 _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: clocks differ, rows come late
@@ -43,6 +44,8 @@ class Reconciler:
     `undone`: a reconciliation that Asterisk did not answer is still to be made.
     `untold` leaves out the facts that were told before, by this process or another.
     `recorded` finds the recordings of calls that began between two times (ms); may raise OSError.
+    `cdr` says where the CDR file is now; it raises TransientError where that
+    can't be told just now, and is asked again later.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class Reconciler:
         asterisk: str,
         tracker: Tracker,
         rest: Rest,
-        cdr: Path | None,
+        cdr: Callable[[], Path] | None,
         recorded: Callable[[int, int], Sequence[Recorded]] | None,
         is_endpoint: IsEndpoint,
         untold: Callable[[Sequence[Fact]], Sequence[Fact]],
@@ -69,6 +72,7 @@ class Reconciler:
         self.undone = False
         self._rows_since: float | None = None
         self._rows_due = 0.0
+        self._unread = False
         self._silent: set[str] = set()
         self._looked_at = clock()
         self._clock = clock
@@ -126,7 +130,10 @@ class Reconciler:
             return self._reconcile(self._since)
         if self._rows_since is not None and self._clock() >= self._rows_due:
             since, self._rows_since = self._rows_since, None
-            return self._missed(self._rows(), since, complete=True)
+            told = self._missed(self._rows(), since, complete=True)
+            if self._unread:
+                self._rows_since, self._rows_due = since, self._clock() + _ROWS_AGAIN
+            return told
         if self._clock() - self._looked_at < _LOOK_EVERY:
             return ()
         self._looked_at = self._clock()
@@ -179,7 +186,9 @@ class Reconciler:
             news = self._missed(rows, since, complete=self._cdr is None)
             found = {fact.call for fact in news}
             told += news
-            self._rows_since, self._rows_due = since, now + _ROWS_LATE
+            overdue = self._rows_since if self._unread else None
+            self._rows_since = since if overdue is None else min(since, overdue)
+            self._rows_due = now + _ROWS_LATE
         reconciled = self._tracker.reconciled + len(found)
         sentence = (
             f"{self._asterisk} was reconciled: {len(live.channels)} channels are alive,"
@@ -217,12 +226,21 @@ class Reconciler:
     def _rows(self) -> list[Row]:
         if self._cdr is None:
             return []
+        known, self._unread = self._unread, False
         try:
-            return list(read(_tail(self._cdr).decode("utf-8", "replace").splitlines()))
+            return list(read(_tail(self._cdr()).decode("utf-8", "replace").splitlines()))
+        except TransientError as error:
+            self._unread = True
+            if not known:
+                log.warning(
+                    "calls of %s missed entirely are looked up when its CDR can be had: %s",
+                    self._asterisk, error,
+                )  # fmt: skip
+            return []
         except OSError as error:
             log.warning(
                 "calls of %s missed entirely can't be looked up: %s: %s",
-                self._asterisk, self._cdr, error.strerror,
+                self._asterisk, error.filename, error.strerror,
             )  # fmt: skip
             return []
 

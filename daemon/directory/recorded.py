@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Final
 
 from daemon.calls.recorded import Recorded, parse
@@ -23,7 +22,7 @@ def recorded_since(folder: str, since: int, now: int) -> list[Recorded]:
     Folders that are not there are none; raises OSError where `folder` itself can't be read.
     """
     found = []
-    for place in (folder, *_day_folders(folder, since, now)):
+    for place in (folder, *filter(os.path.isdir, day_folders(folder, since, now))):
         with os.scandir(place) as entries:
             for entry in entries:
                 known = parse(entry.name, 0, 0)
@@ -35,13 +34,11 @@ def recorded_since(folder: str, since: int, now: int) -> list[Recorded]:
     return found
 
 
-def _day_folders(folder: str, since: int, now: int) -> Iterator[str]:
-    """Those of the days in between that exist, in any time zone: a day more at either end."""
+def day_folders(folder: str, since: int, now: int) -> Iterator[str]:
+    """Where the files of the days in between may be, in any time zone: a day more at either end."""
     day = datetime.fromtimestamp(since / 1000, UTC) - timedelta(days=1)
     last = datetime.fromtimestamp(now / 1000, UTC) + timedelta(days=1)
     while day <= last:
         for form in _DAY_FOLDERS:
-            place = Path(folder, day.strftime(form))
-            if place.is_dir():
-                yield str(place)
+            yield f"{folder}/{day.strftime(form)}"
         day += timedelta(days=1)

@@ -63,7 +63,14 @@ class Site:
         self.now = now
         self.tracker = Tracker("pbx", is_endpoint=str.isdigit)
         self.reconciler = Reconciler(
-            "pbx", self.tracker, rest, cdr, recorded, str.isdigit, list, clock=lambda: self.now
+            "pbx",
+            self.tracker,
+            rest,
+            (lambda: cdr) if cdr is not None else None,
+            recorded,
+            str.isdigit,
+            list,
+            clock=lambda: self.now,
         )
 
     def check(self, seconds: float = 0.0) -> Sequence[object]:
