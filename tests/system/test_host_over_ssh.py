@@ -71,8 +71,9 @@ def test_definitions_of_another_machine(server: Sshd, fake: FakeAri, tmp_path: P
         assert "102" in copy.read_text()
 
         server.start()
-        wait_until(lambda: "files voip3" not in notices(daemon), "it is fetched again", 60)
-        wait_until(lambda: "999" in copy.read_text(), "and what changed meanwhile", 60)
+        assert "1 clients" in str(daemon.ctl("reload", "clients"))
+        assert "files voip3" not in notices(daemon)
+        assert "999" in copy.read_text()
 
     server.stop()
     with ArimonitorDaemon(tmp_path / "daemon", site) as daemon:
