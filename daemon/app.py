@@ -31,7 +31,7 @@ from daemon.console.status import banner
 from daemon.console.terminal import Terminal
 from daemon.console.views import Reloaded
 from daemon.desk import Wires, commands
-from daemon.errors import ConfigurationError, FatalError, TransientError
+from daemon.errors import ConfigurationError, FatalError, PermanentError, TransientError
 from daemon.following import Follower
 from daemon.logs import LogSystem
 from daemon.outbox.keeper import Keeper
@@ -214,6 +214,8 @@ class Daemon:
                 self._outbox.known,
                 state,
                 self._statistics,
+                self._offload.call,
+                self._reread,
                 played=self._extras.lab,
             )
         if self._publishes:
@@ -226,6 +228,8 @@ class Daemon:
             add(watched.listener)
             add(watched.looks)
             add(watched.checker)
+            if watched.mirror is not None:
+                add(watched.mirror)
             add(Follower(watched.monitor, self._feed))
         add(Performance(self.counters))
         add(self.console)
@@ -314,14 +318,23 @@ class Daemon:
     def _reload_definitions(self, which: str) -> list[Reloaded]:
         done = []
         for name, watched in self._watched.items():
+            unreached = _fetch(watched)
             result = watched.holder.reload(which)
-            problems = tuple(str(line) for line in result.bad_lines)
+            problems = (*unreached, *(str(line) for line in result.bad_lines))
             what = "definitions" if which == "all" else which
-            done.append(Reloaded(what, name, result.ok, result.sentence, problems))
+            done.append(Reloaded(what, name, result.ok and not unreached, result.sentence, problems))
+        self._look_for_message_servers(which)
+        return done
+
+    def _reread(self, name: str) -> None:
+        """The definition files of an Asterisk were fetched anew."""
+        self._watched[name].holder.reload("all")
+        self._look_for_message_servers("all")
+
+    def _look_for_message_servers(self, which: str) -> None:
         if which in ("all", "mqservers") and self._publishes:
             for added in self._add_server_publishers():
                 log.info("message server %s is new: messages for it are published from now on", added)
-        return done
 
     def _recover(self, since: float | None) -> dict[str, str]:
         """Have every Asterisk reconciled now; a sentence for each."""
@@ -361,11 +374,19 @@ def _refuse_what_is_not_here(settings: Settings) -> None:
     problems = []
     if settings.ha.backend != "file":
         problems.append("ha.backend = 'zookeeper': this version runs one node; use 'file'")
-    for asterisk in settings.asterisk:
-        if asterisk.host != "local":
-            problems.append(f"asterisk.{asterisk.name}.host: not in this version; use 'local'")
     if problems:
         raise ConfigurationError(tuple(problems))
+
+
+def _fetch(watched: Watched) -> tuple[str, ...]:
+    """Files on another machine fetched now; why not."""
+    if watched.mirror is None:
+        return ()
+    try:
+        watched.mirror.refresh(all_of_them=True)
+    except (TransientError, PermanentError) as error:
+        return (f"not fetched, the copies here were read: {error}",)
+    return ()
 
 
 def _elected(lease: LockfileLease, settings: Settings) -> int:
