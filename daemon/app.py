@@ -278,6 +278,7 @@ class Daemon:
         self.settings = new
         self.logs.add_secrets(secrets(new))
         self.logs.set_level(new.log.level)
+        self.logs.set_keep_days(new.log.keep_days)
         self.logs.set_debug("verbose" if new.log.debug_verbose else "on" if new.log.debug else "off")
         by_name: dict[str, AsteriskSettings] = {each.name: each for each in new.asterisk}
         for name, watched in self._watched.items():
