@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -154,11 +153,12 @@ class Sink(logging.Handler):
         """Delete old files; a folder that is not there yet has none."""
         if self.main is None:
             return
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                self.main.file.remove_expired()
-            except OSError as error:
-                self._say_undeleted(error)
+        try:
+            self.main.file.remove_expired()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._say_undeleted(error)
 
     def _dated(self, folder: Path, kind: str) -> DatedFile:
         options = self.options
@@ -193,8 +193,8 @@ class Sink(logging.Handler):
                 )
             return False
         if series.file.undeleted is not None:
-            error, series.file.undeleted = series.file.undeleted, None
-            self._say_undeleted(error)
+            undeleted, series.file.undeleted = series.file.undeleted, None
+            self._say_undeleted(undeleted)
         if series.failed_at is not None:
             facts = f"missed_lines={series.missed} after_s={now - series.failed_at:.0f}"
             series.failed_at, series.missed = None, 0

@@ -65,8 +65,9 @@ def wait_for(condition: object, what: str) -> None:
 
 
 def test_whatever_the_process_and_its_children_write_is_logged(tmp_path: Path) -> None:
-    done = run("prints", tmp_path)
-    text = logged(tmp_path)
+    done = run("prints", tmp_path / "new")
+    text = logged(tmp_path / "new")
+    assert "deleted" not in text
     assert Counter(lines_of(text, "arimonitor.stdout")) == Counter(
         [
             "printed to stdout",
