@@ -31,6 +31,7 @@ from daemon.console.status import banner
 from daemon.console.terminal import Terminal
 from daemon.console.views import Reloaded
 from daemon.desk import Wires, commands
+from daemon.directory.model import MessageServer
 from daemon.errors import ConfigurationError, FatalError, TransientError
 from daemon.following import Follower
 from daemon.logs import LogSystem
@@ -96,6 +97,7 @@ class Daemon:
         self._feed = Feed()
         self._watched: dict[str, Watched] = {}
         self._publishers: dict[str, Publisher] = {}
+        self._servers: dict[str, MessageServer] = {}  # as their publishers know them
         self._sources = picture.Sources(
             settings=lambda: self.settings,
             watched=lambda: tuple(self._watched.values()),
@@ -252,14 +254,19 @@ class Daemon:
         self._supervisor.add(publisher)
 
     def _add_server_publishers(self) -> list[str]:
-        """A publisher for each message server that has none yet; their names."""
+        """A publisher for each message server that is new or has moved; their names."""
         tables = [(name, each.holder.current) for name, each in self._watched.items()]
         added = []
         for name, server in brokers.message_servers(tables).items():
-            if name not in self._publishers:
-                self._add_publisher(name, brokers.server_publisher(self.settings, server, self._outbox))
-                self.logs.add_secrets((server.password,))
-                added.append(name)
+            if self._servers.get(name) == server:
+                continue
+            self._servers[name] = server
+            self.logs.add_secrets((server.password,))
+            before = self._publishers.get(name)
+            if before is not None:
+                self._supervisor.remove(before.name)
+            self._add_publisher(name, brokers.server_publisher(self.settings, server, self._outbox))
+            added.append(name)
         return added
 
     # -- what the console asks for -----------------------------------------
@@ -308,8 +315,16 @@ class Daemon:
                 log.error("the configuration is not read again: %s", problem)
             return Reloaded("config", "", False, "the old configuration stays in force", error.problems)
         later = restart_needed(changes(self.settings, new))
-        changed = self.apply(new)
         problems = tuple(f"{name} changes at the next start only" for name in later)
+        for problem in problems:
+            log.warning("%s", problem)
+        try:
+            changed = self.apply(new)
+        except ConfigurationError as error:  # a live key that needs one of those
+            for problem in error.problems:
+                log.error("the configuration does not fit without a restart: %s", problem)
+            kept = "the old configuration stays in force until the next start"
+            return Reloaded("config", "", False, kept, (*problems, *error.problems))
         return Reloaded("config", "", True, f"{len(changed)} keys changed", problems)
 
     def _reload_definitions(self, which: str) -> list[Reloaded]:
@@ -321,7 +336,7 @@ class Daemon:
             done.append(Reloaded(what, name, result.ok, result.sentence, problems))
         if which in ("all", "mqservers") and self._publishes:
             for added in self._add_server_publishers():
-                log.info("message server %s is new: messages for it are published from now on", added)
+                log.info("message server %s is new or has moved: its messages go there from now on", added)
         return done
 
     def _recover(self, since: float | None) -> dict[str, str]:
