@@ -256,18 +256,13 @@ class Daemon:
     def _add_server_publishers(self) -> list[str]:
         """A publisher for each message server that is new or has moved; their names."""
         tables = [(name, each.holder.current) for name, each in self._watched.items()]
-        added = []
-        for name, server in brokers.message_servers(tables).items():
-            if self._servers.get(name) == server:
-                continue
-            self._servers[name] = server
+        fresh = brokers.new_or_moved(self._servers, brokers.message_servers(tables))
+        for server in fresh:
             self.logs.add_secrets((server.password,))
-            before = self._publishers.get(name)
-            if before is not None:
-                self._supervisor.remove(before.name)
-            self._add_publisher(name, brokers.server_publisher(self.settings, server, self._outbox))
-            added.append(name)
-        return added
+            if server.name in self._publishers:
+                self._supervisor.remove(self._publishers[server.name].name)
+            self._add_publisher(server.name, brokers.server_publisher(self.settings, server, self._outbox))
+        return [server.name for server in fresh]
 
     # -- what the console asks for -----------------------------------------
     def snapshot(self) -> Snapshot:
@@ -316,15 +311,14 @@ class Daemon:
             return Reloaded("config", "", False, "the old configuration stays in force", error.problems)
         later = restart_needed(changes(self.settings, new))
         problems = tuple(f"{name} changes at the next start only" for name in later)
-        for problem in problems:
-            log.warning("%s", problem)
         try:
             changed = self.apply(new)
         except ConfigurationError as error:  # a live key that needs one of those
-            for problem in error.problems:
-                log.error("the configuration does not fit without a restart: %s", problem)
-            kept = "the old configuration stays in force until the next start"
-            return Reloaded("config", "", False, kept, (*problems, *error.problems))
+            problems += error.problems
+            return Reloaded("config", "", False, "the old configuration stays in force", problems)
+        finally:
+            for problem in problems:
+                log.warning("the configuration is read again: %s", problem)
         return Reloaded("config", "", True, f"{len(changed)} keys changed", problems)
 
     def _reload_definitions(self, which: str) -> list[Reloaded]:

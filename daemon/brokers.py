@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from daemon.directory.model import Directory, MessageServer
@@ -64,6 +64,15 @@ def message_servers(directories: Iterable[tuple[str, Directory]]) -> dict[str, M
                     known.host,
                 )
     return servers
+
+
+def new_or_moved(
+    known: dict[str, MessageServer], servers: Mapping[str, MessageServer]
+) -> list[MessageServer]:
+    """Those of `servers` that `known` does not have as they are now; it has them then."""
+    fresh = [server for name, server in servers.items() if known.get(name) != server]
+    known.update(servers)
+    return fresh
 
 
 def _address(mq: MqSettings) -> RabbitAddress:
