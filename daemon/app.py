@@ -2,6 +2,7 @@
 
     Asterisk --> listener --> monitor (tracker) --> outbox --> publisher --> RabbitMQ or file
                                    \\-> console, snapshot
+    mailbox --> requests (daemon/requests.py) --> answers
 
 Stop is the mirror of start: the supervisor ends the services in reverse, so
 that what came in is stored before the way out closes.
@@ -16,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Event
 from zoneinfo import ZoneInfo
 
@@ -31,6 +31,7 @@ from daemon.console.status import banner
 from daemon.console.terminal import Terminal
 from daemon.console.views import Reloaded
 from daemon.desk import Wires, commands
+from daemon.directory.model import MessageServer
 from daemon.errors import ConfigurationError, FatalError, TransientError
 from daemon.following import Follower
 from daemon.logs import LogSystem
@@ -39,6 +40,7 @@ from daemon.outbox.message import Message
 from daemon.outbox.publisher import Publisher
 from daemon.outbox.store import Outbox
 from daemon.performance import Performance
+from daemon.requests import build
 from daemon.runtime.hubwatch import HubWatch
 from daemon.runtime.offload import Offload
 from daemon.runtime.service import Service
@@ -48,11 +50,12 @@ from daemon.runtime.systemd import Notifier, Watchdog
 from daemon.settings import AsteriskSettings, Settings
 from daemon.settings.keys import changes, live_part, restart_needed, secrets
 from daemon.snapshot import Snapshot
-from daemon.watching import Watched, looker_of, options, rest_of, watch
+from daemon.starting import elected, refuse_what_is_not_here
+from daemon.watching import Watched, fetch, looker_of, options, rest_of, watch
 from daemon.web.pages import application
 from daemon.web.server import WebServer
 from daemon.web.sources import Sources as WebSources
-from ha.lockfile import EpochError, LeaseHeldError, LockfileLease
+from ha.lockfile import LockfileLease
 
 log = logging.getLogger("arimonitor")
 
@@ -79,7 +82,7 @@ class Daemon:
     def __init__(
         self, settings: Settings, logs: LogSystem, environ: Mapping[str, str], extras: Extras
     ) -> None:
-        _refuse_what_is_not_here(settings)
+        refuse_what_is_not_here(settings)
         self.settings = settings
         self.logs = logs
         self._extras = extras
@@ -87,7 +90,7 @@ class Daemon:
         self._publishes = not settings.node.shadow and settings.node.mode != "slave"
         self._notifier = Notifier.from_environ(os.environ)
         self._lease = LockfileLease(settings.node.data_dir)
-        self._epoch = _elected(self._lease, settings)
+        self._epoch = elected(self._lease, settings)
         self._offload = Offload(2)
         self._outbox = Outbox(settings.node.data_dir / "outbox.sqlite", self._offload.call)
         self._hub = HubWatch(emergency=logs.emergency)
@@ -96,6 +99,8 @@ class Daemon:
         self._feed = Feed()
         self._watched: dict[str, Watched] = {}
         self._publishers: dict[str, Publisher] = {}
+        self._servers: dict[str, MessageServer] = {}  # as their publishers know them
+        self._requests = build(lambda: self.settings, self._epoch, environ, self._offload, self.snapshot)
         self._sources = picture.Sources(
             settings=lambda: self.settings,
             watched=lambda: tuple(self._watched.values()),
@@ -108,6 +113,7 @@ class Daemon:
             epoch=self._epoch,
             lab=extras.lab,
             started=self._started,
+            requests=self._requests,
         )
         registry = Registry(
             commands(
@@ -122,6 +128,7 @@ class Daemon:
                     log_lines=logs.tail,
                     feed=self._feed,
                     timezone=ZoneInfo(settings.node.timezone),
+                    requests=self._requests,
                 )
             )
         )
@@ -148,6 +155,7 @@ class Daemon:
                     timezone=ZoneInfo(settings.node.timezone),
                     started=self._all_started.is_set,
                     endpoints=lambda: picture.endpoint_counts(self._watched.values()),
+                    **(self._requests.for_the_web() if self._requests is not None else {}),
                 )
             ),
         )
@@ -158,6 +166,8 @@ class Daemon:
         """Run until `signals.stop` is set. Raises FatalError when the process must end."""
         try:
             self._outbox.open()
+            if self._requests is not None:
+                self._requests.open()
             self.console.open()
             self._open_web()
             self._add_services()
@@ -180,6 +190,8 @@ class Daemon:
             self._supervisor.stop()
             self._remember_how_left()
             self._outbox.close()
+            if self._requests is not None:
+                self._requests.close()
             self._offload.close()
             self._lease.release()
         log.info("arimonitor ended")
@@ -214,6 +226,8 @@ class Daemon:
                 self._outbox.known,
                 state,
                 self._statistics,
+                self._offload.call,
+                self._reread,
                 played=self._extras.lab,
             )
         if self._publishes:
@@ -226,7 +240,11 @@ class Daemon:
             add(watched.listener)
             add(watched.looks)
             add(watched.checker)
+            if watched.mirror is not None:
+                add(watched.mirror)
             add(Follower(watched.monitor, self._feed))
+        for part in self._requests.services() if self._requests is not None else ():
+            add(part)
         add(Performance(self.counters))
         add(self.console)
         if self._web is not None:
@@ -252,15 +270,15 @@ class Daemon:
         self._supervisor.add(publisher)
 
     def _add_server_publishers(self) -> list[str]:
-        """A publisher for each message server that has none yet; their names."""
+        """A publisher for each message server that is new or has moved; their names."""
         tables = [(name, each.holder.current) for name, each in self._watched.items()]
-        added = []
-        for name, server in brokers.message_servers(tables).items():
-            if name not in self._publishers:
-                self._add_publisher(name, brokers.server_publisher(self.settings, server, self._outbox))
-                self.logs.add_secrets((server.password,))
-                added.append(name)
-        return added
+        fresh = brokers.new_or_moved(self._servers, brokers.message_servers(tables))
+        for server in fresh:
+            self.logs.add_secrets((server.password,))
+            if server.name in self._publishers:
+                self._supervisor.remove(self._publishers[server.name].name)
+            self._add_publisher(server.name, brokers.server_publisher(self.settings, server, self._outbox))
+        return [server.name for server in fresh]
 
     # -- what the console asks for -----------------------------------------
     def snapshot(self) -> Snapshot:
@@ -278,6 +296,7 @@ class Daemon:
         self.settings = new
         self.logs.add_secrets(secrets(new))
         self.logs.set_level(new.log.level)
+        self.logs.set_keep_days(new.log.keep_days)
         self.logs.set_debug("verbose" if new.log.debug_verbose else "on" if new.log.debug else "off")
         by_name: dict[str, AsteriskSettings] = {each.name: each for each in new.asterisk}
         for name, watched in self._watched.items():
@@ -307,21 +326,37 @@ class Daemon:
                 log.error("the configuration is not read again: %s", problem)
             return Reloaded("config", "", False, "the old configuration stays in force", error.problems)
         later = restart_needed(changes(self.settings, new))
-        changed = self.apply(new)
         problems = tuple(f"{name} changes at the next start only" for name in later)
+        try:
+            changed = self.apply(new)
+        except ConfigurationError as error:  # a live key that needs one of those
+            problems += error.problems
+            return Reloaded("config", "", False, "the old configuration stays in force", problems)
+        finally:
+            for problem in problems:
+                log.warning("the configuration is read again: %s", problem)
         return Reloaded("config", "", True, f"{len(changed)} keys changed", problems)
 
     def _reload_definitions(self, which: str) -> list[Reloaded]:
         done = []
         for name, watched in self._watched.items():
+            unreached = fetch(watched)
             result = watched.holder.reload(which)
-            problems = tuple(str(line) for line in result.bad_lines)
+            problems = (*unreached, *(str(line) for line in result.bad_lines))
             what = "definitions" if which == "all" else which
-            done.append(Reloaded(what, name, result.ok, result.sentence, problems))
+            done.append(Reloaded(what, name, result.ok and not unreached, result.sentence, problems))
+        self._look_for_message_servers(which)
+        return done
+
+    def _reread(self, name: str) -> None:
+        """The definition files of an Asterisk were fetched anew."""
+        self._watched[name].holder.reload("all")
+        self._look_for_message_servers("all")
+
+    def _look_for_message_servers(self, which: str) -> None:
         if which in ("all", "mqservers") and self._publishes:
             for added in self._add_server_publishers():
-                log.info("message server %s is new: messages for it are published from now on", added)
-        return done
+                log.info("message server %s is new or has moved: its messages go there from now on", added)
 
     def _recover(self, since: float | None) -> dict[str, str]:
         """Have every Asterisk reconciled now; a sentence for each."""
@@ -354,37 +389,3 @@ class Daemon:
 
     def _banner(self) -> str:
         return banner(self.snapshot())
-
-
-def _refuse_what_is_not_here(settings: Settings) -> None:
-    """A setting that this version can't honour is refused, not ignored."""
-    problems = []
-    if settings.ha.backend != "file":
-        problems.append("ha.backend = 'zookeeper': this version runs one node; use 'file'")
-    for asterisk in settings.asterisk:
-        if asterisk.host != "local":
-            problems.append(f"asterisk.{asterisk.name}.host: not in this version; use 'local'")
-    if problems:
-        raise ConfigurationError(tuple(problems))
-
-
-def _elected(lease: LockfileLease, settings: Settings) -> int:
-    try:
-        return lease.acquire()
-    except LeaseHeldError as error:
-        raise FatalError(
-            f"another arimonitor uses the data directory {settings.node.data_dir}: "
-            "stop it, or give this one a node.data_dir of its own"
-        ) from error
-    except EpochError as error:
-        raise FatalError(str(error)) from error
-
-
-def data_folder(settings: Settings) -> Path:
-    """Make the data directory. Raises FatalError where that can't be."""
-    folder = settings.node.data_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FatalError(f"the data directory {folder} can't be made: {error.strerror}") from error
-    return folder

@@ -77,8 +77,9 @@ def lab(arguments: argparse.Namespace) -> int:
 
 
 def _serve(settings: Settings, extras: object, *, quiet: bool = False) -> int:
-    from daemon.app import Daemon, Extras, data_folder
+    from daemon.app import Daemon, Extras
     from daemon.runtime.signals import Signals
+    from daemon.starting import data_folder
 
     if not isinstance(extras, Extras):
         raise TypeError("extras are app.Extras")

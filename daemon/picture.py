@@ -11,7 +11,9 @@ from typing import Any
 from daemon import __version__
 from daemon.console.views import CallRow
 from daemon.directory.loader import FILES
+from daemon.machines.mirror import Mirror
 from daemon.outbox.publisher import Publisher
+from daemon.requests import Requests
 from daemon.runtime.hubwatch import HubWatch
 from daemon.runtime.supervisor import Supervisor
 from daemon.settings import Settings
@@ -47,6 +49,7 @@ class Sources:
     epoch: int
     lab: bool
     started: float
+    requests: Requests | None = None
 
 
 def snapshot(sources: Sources) -> Snapshot:
@@ -66,6 +69,8 @@ def snapshot(sources: Sources) -> Snapshot:
             connected=True,
             master=None if settings.node.mode == "slave" else settings.node.name,
         ),
+        mail=sources.requests.mail_status() if sources.requests is not None else None,
+        queue=sources.requests.queue_status() if sources.requests is not None else None,
         lab=sources.lab,
         shadow=settings.node.shadow,
         services=tuple(_services(sources.supervisor)),
@@ -104,6 +109,8 @@ def counters(sources: Sources) -> dict[str, int | float]:
             numbers[f"outbox.{key}"] = value
     for key, value in sources.hub.status().items():
         numbers[f"hub.{key}"] = _number(value)
+    if sources.requests is not None:
+        numbers.update(sources.requests.counters())
     numbers["uptime_s"] = round(time.monotonic() - sources.started, 1)
     return numbers
 
@@ -200,12 +207,25 @@ def _services(supervisor: Supervisor) -> Iterable[ServiceStatus]:
 
 def _notices(sources: Sources) -> Iterable[Problem]:
     for each in sources.watched():
+        name = each.settings.name
         if len(each.holder.loaded.missing) == len(FILES):
             what = f"no definition files in {each.settings.definitions}: clients and GUIDs are not known"
-            yield Problem(f"definitions {each.settings.name}", what)
+            yield Problem(f"definitions {name}", what)
+        if each.mirror is not None and each.mirror.problem:
+            yield Problem(f"files {name}", _unfetched(each.mirror, has_cdr=each.settings.cdr is not None))
     degraded = sources.outbox().get("degraded")
     if degraded:
         yield Problem("outbox", str(degraded))
+    if sources.requests is not None:
+        yield from sources.requests.notices()
+
+
+def _unfetched(mirror: Mirror, *, has_cdr: bool) -> str:
+    """What can't be fetched, and what depends on it."""
+    age = mirror.status()["age_s"]
+    since = "of an earlier run" if age is None else f"of {_number(age):.0f} s ago"
+    cdr = ", and calls missed entirely can't be looked up" if has_cdr and mirror.away else ""
+    return f"{mirror.problem}: the definitions {since} stay in force{cdr}"
 
 
 def _number(value: object) -> float | int:

@@ -11,6 +11,7 @@ import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from daemon.jobs.answering import Answering
@@ -26,6 +27,7 @@ from daemon.jobs.runner import Lane, Work
 from daemon.jobs.spool import Spool
 from daemon.mail.alarms import Facts
 from daemon.mail.alerts import Alerts
+from daemon.mail.maildir import MaildirInbox, MaildirOutbox
 from daemon.mail.model import Mailbox, WayOut
 from daemon.mail.monitor import MailMonitor
 from daemon.mail.policy import policy_of
@@ -92,7 +94,8 @@ class Requests:
         )
         if not now.mail.authserv_id and mailbox is not None and now.mail.inbox == "imap":
             log.warning(
-                "mail.authserv_id is not set: whoever can forge a From of the whitelist can ask for recordings"
+                "mail.authserv_id is not set: whoever can forge a sender of the whitelist"
+                " can ask for recordings"
             )
 
     def open(self) -> None:
@@ -142,6 +145,10 @@ class Requests:
         if self.book.paused and self._mail is None:
             yield Problem("queue", "paused by the operator")
 
+    def for_the_web(self) -> dict[str, Any]:
+        """What the web's Sources have of requests."""
+        return {"requests": self.office.rows, "answered": self.book.statistics}
+
     def counters(self) -> dict[str, int | float]:
         """Numbers by dotted name."""
         numbers: dict[str, int | float] = {
@@ -182,3 +189,42 @@ def _limits(settings: Settings) -> Limits:
         processing_timeout=settings.queue.processing_timeout * 60.0,
         confirmation=float(settings.mail.confirmation),
     )
+
+
+def build(
+    settings: Callable[[], Settings],
+    epoch: int,
+    environ: Mapping[str, str],
+    heavy: Offload,
+    snapshot: Callable[[], Snapshot],
+) -> Requests | None:
+    """The mail side by the settings; None in shadow mode, which answers and changes nothing."""
+    now = settings()
+    if now.node.shadow:
+        log.info("shadow: no mail is read and no request is carried out")
+        return None
+    if now.node.mode == "slave":
+        log.info("mode slave: the mailbox is not read on this node")
+    return Requests(
+        settings,
+        epoch,
+        environ,
+        mailbox=None if now.node.mode == "slave" else _mailbox(now, heavy),
+        way_out=_way_out(now, heavy),
+        works=works(settings, heavy),
+        snapshot=snapshot,
+    )
+
+
+def works(settings: Callable[[], Settings], heavy: Offload) -> dict[Command, Work]:
+    """What carries out each command."""
+    del settings, heavy
+    return {}
+
+
+def _mailbox(settings: Settings, heavy: Offload) -> Mailbox:
+    return MaildirInbox(settings.mail.maildir / "inbox", heavy.call)
+
+
+def _way_out(settings: Settings, heavy: Offload) -> WayOut:
+    return MaildirOutbox(settings.mail.maildir / "outbox", heavy.call)

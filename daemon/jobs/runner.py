@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -39,7 +39,11 @@ class Work(Protocol):
 
 
 class Lane:
-    """One line of requests. `works` by command; `folder` is where they work."""
+    """One line of requests. `works` by command; each works in a folder of its own below `folder`.
+
+    A recording's folder is new for each try; a command's is the same until it
+    has an outcome, since its journal there says what was begun before a crash.
+    """
 
     def __init__(
         self,
@@ -109,7 +113,8 @@ class Lane:
             record.attempt,
             record.request.from_email,
         )
-        folder = self._folder / f"{record.request.request_id}.{record.attempt}"
+        fresh = self._lane == "recordings"
+        folder = self._folder / (f"{self._working}.{record.attempt}" if fresh else self._working)
         ended = False
         try:
             step = self._try(record, folder)
@@ -122,7 +127,8 @@ class Lane:
         book.reach("produced" if record.state == "produced" else "requeued")
         book.write(record)
         book.nudge()
-        book.call(_remove, folder)
+        if fresh or record.state == "produced":
+            book.call(_remove, folder)
 
     def _try(self, record: Record, folder: Path) -> Callable[[Record], Record]:
         """Carry it out; the step that its record makes by it."""
@@ -132,7 +138,7 @@ class Lane:
         if work is None:
             return lambda r: policy.impossible(r, Failure(policy.NO_WORK), book.now(), "not on this node")
         try:
-            book.call(_fresh, folder)
+            book.call(_prepare, folder, self._lane == "recordings")
             with deadline(limits.processing_timeout, f"request {request.request_id}"):
                 outcome = work(request, folder)
         except RequestError as error:
@@ -163,20 +169,27 @@ class Lane:
         return {"working": self._working, "tries": self._tries}
 
 
-def clear(folder: Path) -> None:
-    """Take away what crashed works left, and make the folder. Raises TransientError."""
+def clear(folder: Path, keep: Collection[str]) -> None:
+    """Take away what crashed works left, but for these names; make the folder. Raises TransientError."""
     try:
-        _remove(folder)
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        for left in folder.iterdir():
+            if left.name not in keep:
+                _remove(left)
     except OSError as error:
         raise TransientError(f"the folder {folder} can't be made: {error.strerror}") from error
 
 
-def _fresh(folder: Path) -> None:
-    """An empty folder of its own: nobody's recordings mix."""
-    clear(folder)
-    if any(folder.iterdir()):
-        raise TransientError(f"the folder {folder} can't be emptied: see to its rights")
+def _prepare(folder: Path, fresh: bool) -> None:
+    """A folder of its own; `fresh`: an empty one. Nobody's recordings mix."""
+    if fresh:
+        _remove(folder)
+    try:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=not fresh)
+    except FileExistsError as error:
+        raise TransientError(f"the folder {folder} can't be emptied: see to its rights") from error
+    except OSError as error:
+        raise TransientError(f"the folder {folder} can't be made: {error.strerror}") from error
 
 
 def _remove(folder: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from daemon.console.render import iso, shown
+from daemon.console.commands.calls import call_data
+from daemon.console.commands.queue import FOLDERS, MOST, request_data
+from daemon.console.render import shown
 from daemon.console.views import CallRow
 from daemon.snapshot import Problem, Snapshot, health
 from daemon.web.metrics import CONTENT_TYPE, Metrics
@@ -56,6 +58,7 @@ class Pages:
             Route("/metrics", "for Prometheus", self.metrics),
             Route("/api/status", "the whole picture, as the console's status", self.status),
             Route("/api/calls", "running calls; ?client= and ?server= choose", self.calls),
+            Route("/api/queue", "requests; ?folder= chooses one", self.queue),
         )
 
     def health(self, _request: Request) -> Response:
@@ -90,25 +93,27 @@ class Pages:
                 400, "usage", f"{', '.join(unknown)}: calls are chosen by {' and '.join(_FILTERS)}"
             )
         rows = [row for row in self._sources.calls() if _chosen(row, request)]
-        return as_json(200, {"count": len(rows), "calls": [self._call(row) for row in rows]})
+        return as_json(
+            200, {"count": len(rows), "calls": [call_data(row, self._sources.timezone) for row in rows]}
+        )
+
+    def queue(self, request: Request) -> Response:
+        """The console's `queue`: counts, and the requests of all folders or of one."""
+        asked = request.query.get("folder", [])
+        if set(request.query) - {"folder"} or len(asked) > 1 or set(asked) - set(FOLDERS):
+            return failure(400, "usage", f"requests are chosen by folder={', '.join(FOLDERS)}")
+        now = self._sources.snapshot().queue
+        if now is None or self._sources.requests is None:
+            return failure(404, "not-found", "no queue runs on this node")
+        rows = self._sources.requests(asked[0] if asked else None, MOST)
+        data = {folder: getattr(now, folder) for folder in FOLDERS}
+        return as_json(200, {**data, "requests": [request_data(row, self._sources.timezone) for row in rows]})
 
     def _role(self, wanted: str) -> Response:
         now = self._sources.snapshot()
         master = now.ha.master if now.ha is not None else None
         data = {"node": now.node, "role": now.role, "epoch": now.epoch, "master": master}
         return as_json(200 if now.role == wanted else 503, data)
-
-    def _call(self, row: CallRow) -> dict[str, object]:
-        return {
-            "server": row.server,
-            "call": row.call,
-            "client": row.client,
-            "origin": row.origin,
-            "destiny": row.destiny,
-            "status": row.status,
-            "creationtime": iso(row.since, self._sources.timezone),
-            "legs": row.legs,
-        }
 
 
 def _chosen(row: CallRow, request: Request) -> bool:

@@ -16,7 +16,7 @@ MOST = 200
 
 def queue_commands(
     *,
-    folders: Callable[[], Mapping[str, int] | None],
+    folders: Callable[[], Mapping[str, int]],
     rows: Callable[[str | None, int], Sequence[RequestRow]],
     show: Callable[[str], RequestRow | None],
     retry: Callable[[str], str],
@@ -26,15 +26,13 @@ def queue_commands(
 ) -> tuple[Command, ...]:
     """`queue`, `pause`, `resume`.
 
-    `folders` counts (None: no queue runs here); `rows(folder, most)` in line
+    `folders` counts; `rows(folder, most)` in line
     order, the finished ones newest first; `retry` and `cancel` give a sentence
     and raise CommandError; so does `pause(on)`.
     """
 
     def queue(args: Sequence[str], _info: SessionInfo) -> Result:
         numbers = folders()
-        if numbers is None:
-            raise CommandError("refused", "no queue runs on this node (shadow)")
         word = args[0].lower() if args else ""
         if len(args) == 2 and word in ("show", "retry", "cancel"):
             return one(word, args[1])
