@@ -27,7 +27,7 @@ from daemon.jobs.statistics import RequestStatistics
 
 log = logging.getLogger("arimonitor.requests")
 
-SLICE = 0.25  # seconds between two looks at `stop` while waiting
+SLICE = 0.1  # seconds between two looks at `stop` while waiting
 
 
 class Book:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import time
 from collections.abc import Callable
@@ -145,8 +146,8 @@ class Clerk:
     def _is_whole(dropped: Dropped) -> bool:
         """It is JSON: it does not become a request by more bytes."""
         try:
-            requestfile.decode(dropped.data or b"", "whole")
-        except NotARequest:
+            json.loads(dropped.data or b"")
+        except (ValueError, RecursionError):
             return False
         return True
 

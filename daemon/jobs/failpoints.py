@@ -1,8 +1,9 @@
 """Where a test may kill the process: before and after the effect of every step of a request.
 
 `ARIMONITOR_FAILPOINT=name` makes the process kill itself with SIGKILL when it
-reaches that point for the first time, as a crash or the power would; honoured
-only with `ARIMONITOR_TEST_FAILPOINTS=1`. Never set in production.
+reaches that point, as a crash or the power would; `@FILE` reads the name from a
+file each time. Honoured only with `ARIMONITOR_TEST_FAILPOINTS=1`; never set in
+production.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from daemon.errors import FatalError
 
@@ -44,11 +46,14 @@ def reach_of(environ: Mapping[str, str]) -> Reach:
     armed = environ.get("ARIMONITOR_FAILPOINT", "")
     if environ.get("ARIMONITOR_TEST_FAILPOINTS") != "1" or not armed:
         return nothing
-    if armed not in POINTS:
+    file = Path(armed[1:]) if armed.startswith("@") else None
+    if file is None and armed not in POINTS:
         raise FatalError(f"ARIMONITOR_FAILPOINT={armed!r}: there is no such point")
 
     def reach(name: str) -> None:
-        if name == armed:
+        if name not in POINTS:
+            raise FatalError(f"there is no fail point {name!r}")
+        if name == (armed if file is None else file.read_text().strip()):
             os.kill(os.getpid(), signal.SIGKILL)
 
     return reach

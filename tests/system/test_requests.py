@@ -1,0 +1,140 @@
+"""Requests by mail, whole: the real daemon on maildirs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.servers.daemon import wait_until
+from tests.servers.mails import ADMIN, PERSON, MailSite, mail, settings
+
+RAMAIS = "RAMAIS=1121,1122 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
+LEGACY = {
+    "request_id": "test_20251111_001",
+    "from_email": PERSON,
+    "parameters": {
+        "ramais": "1121,1122,1123",
+        "inicio": "29/09/2025 00:00",
+        "fim": "27/10/2025 23:59",
+        "email": PERSON,
+    },
+}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[MailSite]:
+    made = MailSite(tmp_path, settings())
+    with made.daemon:
+        yield made
+
+
+def test_nothing_found(site: MailSite) -> None:
+    site.deliver(mail(RAMAIS))
+    found = site.answer()
+    assert found["To"] == ADMIN
+    assert found["Cc"] == PERSON
+    assert found["In-Reply-To"] == "<one@mail.example.com>"
+    (record,) = site.settled()
+    assert found["Message-ID"].startswith(f"<{record.request.request_id}.")
+    status = site.daemon.status()
+    assert status["mail"]["reading"] is True
+    assert status["mail"]["last_check"]
+    assert sum(status["queue"].values()) == 1
+
+
+def test_help_refusal_stranger_and_duplicate(site: MailSite) -> None:
+    site.deliver(mail("AJUDA", ident="help"))
+    assert ".help@" in site.answer(1)["Message-ID"]
+    site.deliver(mail("RAMAIS=12 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00", ident="wrong"))
+    refused = site.answer(2)
+    assert ".refused@" in refused["Message-ID"]
+    assert refused["To"] == PERSON
+    site.deliver(mail(RAMAIS, sender="stranger@example.net", ident="stranger"))
+    site.deliver(mail("AJUDA", ident="help"))
+    wait_until(lambda: len(site.done()) == 4, "all mails are away")
+    assert len(site.answers()) == 2
+    assert {r.kind: r.state for r in site.records()} == {"help": "done", "refusal": "failed"}
+    assert site.files() == {}
+
+
+def test_dropped_by_hand(site: MailSite) -> None:
+    pending = site.queue / "pending"
+    wait_until(pending.is_dir, "the folders")
+    (pending / "a.json").write_text(json.dumps(LEGACY))
+    (pending / "list.json").write_text("[1, 2]")
+    (pending / "wrong.json").write_text(
+        json.dumps({**LEGACY, "request_id": "w", "parameters": {"ramais": "12"}})
+    )
+    site.answer(1)
+    site.settled()
+    wait_until(lambda: not list(pending.iterdir()), "pending/ is empty")
+    (pending / "again.json").write_text(json.dumps(LEGACY))
+    site.answer(2)
+    wait_until(lambda: len(site.settled(2)) == 2, "two are done")
+    assert [r.request.request_id for r in site.records()] == ["test_20251111_001", "test_20251111_001-2"]
+    assert "list.json.reason.txt" in site.files()["failed"]
+    assert "wrong.json.reason.txt" in site.files()["failed"]
+
+
+def test_half_written(site: MailSite) -> None:
+    pending = site.queue / "pending"
+    wait_until(pending.is_dir, "the folders")
+    text = json.dumps(LEGACY)
+    with (pending / "slow.json").open("w") as file:
+        file.write(text[:50])
+        file.flush()
+        looks = site.daemon.lines("put aside")
+        (pending / "other.json").write_text(json.dumps({**LEGACY, "request_id": "other"}))
+        site.answer(1)
+        assert site.daemon.lines("put aside") == looks
+        file.write(text[50:])
+    site.answer(2)
+
+
+def test_pause_survives_a_restart(site: MailSite) -> None:
+    site.daemon.ctl("pausar")
+    site.deliver(mail(RAMAIS))
+    site.daemon.stop()
+    site.daemon.start()
+    assert site.daemon.status()["mail"]["reading"] is False
+    assert site.answers() == []
+    site.daemon.ctl("retomar")
+    site.answer()
+
+
+def test_request_by_command_line(site: MailSite) -> None:
+    config = str(site.daemon.file)
+    done = site.daemon.command("request", RAMAIS, "--from", PERSON, "-c", config)
+    assert done.returncode == 0, done.stderr
+    site.answer(1)
+    refused = site.daemon.command("request", "RAMAIS=1", "--from", PERSON, "-c", config)
+    assert refused.returncode == 2
+    assert refused.stderr.strip()
+    site.daemon.stop()
+    assert site.daemon.command("request", RAMAIS, "--from", PERSON, "-c", config).returncode == 0
+    site.daemon.start()
+    site.answer(2)
+
+
+def test_shadow_does_nothing(tmp_path: Path) -> None:
+    site = MailSite(tmp_path, settings(node={"shadow": True}))
+    name = site.deliver(mail(RAMAIS))
+    with site.daemon:
+        status = site.daemon.status()
+        assert status["mail"] is None
+        assert status["queue"] is None
+    assert site.left() == [name]
+
+
+def test_a_slave_reads_no_mail_but_runs_the_queue(tmp_path: Path) -> None:
+    site = MailSite(tmp_path, settings(node={"mode": "slave"}))
+    name = site.deliver(mail(RAMAIS))
+    with site.daemon:
+        wait_until((site.queue / "pending").is_dir, "the folders")
+        (site.queue / "pending" / "a.json").write_text(json.dumps(LEGACY))
+        site.answer(1)
+        assert site.daemon.status()["mail"] is None
+    assert site.left() == [name]
