@@ -21,7 +21,7 @@ from daemon.jobs import policy, requestfile
 from daemon.jobs.failpoints import Reach, nothing
 from daemon.jobs.model import Record, State
 from daemon.jobs.policy import Limits
-from daemon.jobs.records import Fenced, RecordStore
+from daemon.jobs.records import Deposed, Fenced, RecordStore
 from daemon.jobs.spool import Spool
 from daemon.jobs.statistics import RequestStatistics
 
@@ -89,6 +89,8 @@ class Book:
                 changed = self.store.change(
                     msgspec.structs.replace(step(record), epoch=self.epoch), record.version
                 )
+            except Deposed:
+                raise
             except Fenced:
                 current = self.store.read(record.request.request_id)
                 if current is None or not _as_far(current, record) or current.epoch > self.epoch:

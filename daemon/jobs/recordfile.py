@@ -10,8 +10,8 @@ from typing import Any, ParamSpec, Protocol, TypeVar
 import msgspec
 
 from daemon.jobs.model import FINAL, Record, State
-from daemon.jobs.records import Fenced
-from daemon.jobs.recordtable import Row, Stale, Table
+from daemon.jobs.records import Deposed, Fenced
+from daemon.jobs.recordtable import Old, Row, Stale, Table
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -117,6 +117,8 @@ class RecordFile:
             return self._call(fn, *data, timeout=_TURN)
         except Stale as error:
             raise Fenced(str(error)) from error
+        except Old as error:
+            raise Deposed(str(error)) from error
 
 
 def _row(record: Record) -> Row:

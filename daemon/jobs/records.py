@@ -19,13 +19,17 @@ class Fenced(ArimonitorError):
     """Somebody else has changed the record, or a newer master serves: begin nothing, read again."""
 
 
+class Deposed(Fenced):
+    """A newer epoch was seen: this process is not the master any more."""
+
+
 class RecordStore(Protocol):
     """Every method may raise TransientError: nothing was changed, or it can't be known; try again."""
 
     def create(self, record: Record) -> bool:
         """Take a request in: from here on it is never lost. False: there is a record of that id.
 
-        Raises Fenced for an epoch older than the highest seen.
+        Raises Deposed for an epoch older than the highest seen.
         """
 
     def read(self, request_id: str) -> Record | None:

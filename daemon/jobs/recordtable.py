@@ -46,7 +46,11 @@ _BUSY = 5.0  # seconds to wait for another process's transaction
 
 
 class Stale(Exception):
-    """The version or the epoch has moved on; the text says which."""
+    """The version has moved on."""
+
+
+class Old(Exception):
+    """The epoch has moved on."""
 
 
 class Table:
@@ -75,7 +79,7 @@ class Table:
             self._connection = None
 
     def create(self, row: Row, epoch: int) -> bool:
-        """Insert; False: the id is there already. May raise Stale."""
+        """Insert; False: the id is there already. May raise Old."""
         with self._writing() as db:
             _epoch(db, epoch)
             done = db.execute(f"INSERT OR IGNORE INTO records VALUES ({_MARKS})", row)  # noqa: S608
@@ -83,7 +87,7 @@ class Table:
             return done.rowcount == 1
 
     def change(self, row: Row, expected: int, epoch: int) -> None:
-        """Replace if the version is still `expected`. May raise Stale."""
+        """Replace if the version is still `expected`. May raise Stale, Old."""
         with self._writing() as db:
             _epoch(db, epoch)
             found = db.execute("SELECT version FROM records WHERE id = ?", (row[0],)).fetchone()
@@ -214,6 +218,6 @@ def _epoch(db: sqlite3.Connection, epoch: int) -> None:
     row = db.execute("SELECT value FROM facts WHERE key = 'epoch'").fetchone()
     highest = int(row[0]) if row else 0
     if epoch < highest:
-        raise Stale(f"epoch {epoch} is over: {highest} was seen")
+        raise Old(f"epoch {epoch} is over: {highest} was seen")
     if epoch > highest:
         db.execute("INSERT OR REPLACE INTO facts VALUES ('epoch', ?)", (epoch,))

@@ -21,7 +21,7 @@ from daemon.errors import PermanentError, TransientError
 from daemon.jobs import policy
 from daemon.jobs.book import Book
 from daemon.jobs.model import FINAL, Record
-from daemon.jobs.records import Fenced
+from daemon.jobs.records import Deposed, Fenced
 from daemon.mail import intake, message
 from daemon.mail.intake import Accept, Help, Ignore, Refuse
 from daemon.mail.message import Incoming
@@ -79,7 +79,7 @@ class MailMonitor:
                     seconds = trouble.next()
                     self._away(error, seconds)
                     stop.wait(seconds)
-                except Fenced as error:
+                except Deposed as error:
                     log.error("mail is not read any more under this epoch: %s", error)
                     self.reading, self.problem = False, str(error)
                     stop.wait(60.0)
@@ -117,9 +117,12 @@ class MailMonitor:
             else:
                 self._known(letter, known, here)
             store.attempted(letter.uid)
-        except (TransientError, PermanentError, Fenced):
+        except (TransientError, PermanentError, Deposed):
             store.attempted(letter.uid)
             raise
+        except Fenced as error:  # its lane was faster: the next look goes on from there
+            log.info("mail %s: %s", ascii(letter.uid), error)
+            store.attempted(letter.uid)
         # A mail may have anything in it, and a mistake of ours must stop no other mail: it is counted
         # (attempt) and put aside after three tries.
         except Exception as error:
