@@ -31,6 +31,7 @@ setup(
         "daemon.logs",
         "daemon.machines",
         "daemon.mail",
+        "daemon.mail.templates",
         "daemon.outbox",
         "daemon.preflight",
         "daemon.recordings",
@@ -41,7 +42,11 @@ setup(
         "ha",
         "ssh",
     ],
-    package_data={"daemon.calls.schemas": ["*.json"], "daemon.lab": ["calls/*.gz", "definitions/*"]},
+    package_data={
+        "daemon.calls.schemas": ["*.json"],
+        "daemon.mail.templates": ["mail.*"],
+        "daemon.lab": ["calls/*.gz", "definitions/*"],
+    },
     install_requires=[
         # the owner's
         "gevent>=25.9,<27",
@@ -51,6 +56,7 @@ setup(
         "IMAPClient>=3,<5",
         "kazoo>=2.11,<3",
         # and what else earns its place
+        "Jinja2>=3.1,<4",  # the answers, as HTML and as plain text
         "msgspec>=0.19,<1",  # ARI events: 1 us each, typed
         "prometheus-client>=0.21,<1",  # the metrics
         "pydantic>=2.9,<3",  # the configuration, validated whole

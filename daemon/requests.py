@@ -27,9 +27,9 @@ from daemon.jobs.runner import Lane, Work
 from daemon.jobs.spool import Spool
 from daemon.mail.alarms import Facts
 from daemon.mail.alerts import Alerts
-from daemon.mail.maildir import MaildirInbox, MaildirOutbox
 from daemon.mail.model import Mailbox, WayOut
 from daemon.mail.monitor import MailMonitor
+from daemon.mail.opening import open_mailbox, open_way_out
 from daemon.mail.policy import policy_of
 from daemon.mail.tokens_file import TokensFile
 from daemon.mail.trust import TOO_MANY
@@ -209,8 +209,8 @@ def build(
         settings,
         epoch,
         environ,
-        mailbox=None if now.node.mode == "slave" else _mailbox(now, heavy),
-        way_out=_way_out(now, heavy),
+        mailbox=None if now.node.mode == "slave" else open_mailbox(now, heavy),
+        way_out=open_way_out(now),
         works=works(settings, heavy),
         snapshot=snapshot,
     )
@@ -220,11 +220,3 @@ def works(settings: Callable[[], Settings], heavy: Offload) -> dict[Command, Wor
     """What carries out each command."""
     del settings, heavy
     return {}
-
-
-def _mailbox(settings: Settings, heavy: Offload) -> Mailbox:
-    return MaildirInbox(settings.mail.maildir / "inbox", heavy.call)
-
-
-def _way_out(settings: Settings, heavy: Offload) -> WayOut:
-    return MaildirOutbox(settings.mail.maildir / "outbox", heavy.call)

@@ -12,6 +12,7 @@ from daemon.mail import answers, reasons
 from daemon.mail.alarms import Kind
 from daemon.mail.answers import People
 from daemon.mail.model import Answer
+from daemon.mail.opening import people_of
 from daemon.mail.policy import policy_of
 from daemon.settings import Settings
 
@@ -44,9 +45,7 @@ class MailComposer:
     @property
     def people(self) -> People:
         """Who writes and who has to know."""
-        mail, name = self._settings().mail, self._settings().node.name
-        sender = mail.smtp.from_ or mail.admin or f"arimonitor@{name.lower()}.invalid"
-        return People(sender=sender, admin=mail.admin)
+        return people_of(self._settings())
 
     def answer(self, record: Record) -> Answer:
         """Result, failure, refusal or help, as the record says."""

@@ -21,11 +21,11 @@ from daemon.jobs.model import (
     RecordingsSent,
     Request,
 )
-from daemon.mail import pages, templates
+from daemon.mail import page_outcomes, pages, templates
 from daemon.mail.envelope import People, Thread, compose
 from daemon.mail.model import Answer, Kind
 from daemon.mail.page import Page
-from daemon.mail.pages import Say
+from daemon.mail.page_outcomes import Say
 
 __all__ = ["People", "Say", "alert", "failed", "help", "queued", "refused", "result"]
 
@@ -121,15 +121,15 @@ def _fitting(request: Request, outcome: Outcome, zone: tzinfo, say: Say) -> Page
     """The page of an outcome, with as many recordings as a mail may hold."""
     match outcome:
         case NothingFound():
-            return pages.nothing(request, outcome, say)
+            return page_outcomes.nothing(request, outcome, say)
         case IpChecked():
-            return pages.ip_checked(request, outcome, zone)
+            return page_outcomes.ip_checked(request, outcome, zone)
         case ExtensionMoved():
-            return pages.moved(request, outcome)
+            return page_outcomes.moved(request, outcome)
         case RecordingsSent():
             shown = len(outcome.rows)
             while True:
-                page = pages.recordings(request, outcome, shown, zone, say)
+                page = page_outcomes.recordings(request, outcome, shown, zone, say)
                 weight = len(templates.html(page).encode())
                 if weight <= MOST_HTML or shown <= FEWEST:
                     return page

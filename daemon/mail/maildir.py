@@ -1,182 +1,235 @@
-"""The embedded default: requests come into a maildir, answers go into another. Adapter of the file system.
+"""The embedded mailbox: maildirs on this disk, with the promises of the real one. Adapter of files.
 
-    DIR/inbox/new      drop a mail here: it is a request      DIR/inbox/.Done/cur   handled
-    DIR/outbox/new     the answers                            DIR/inbox/.Aside/cur  could not be handled
+    <maildir>/inbox/{new,cur,tmp}     mails to be handled: anything that delivers to a maildir may write here
+    <maildir>/inbox/.Done, .Aside     handled; not to be handled, with a note beside it
+    <maildir>/outbox/{new,cur,tmp}    answers, under a name that is made of their Message-ID
 
-Source: https://cr.yp.to/proto/maildir.html; subfolders as Maildir++ has them.
+A mail is called by its unique name, without the flags behind ":2,". Every
+change is one rename or one link on one file system, so a crash leaves a mail
+in one place or in both, never in none.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
-from typing import Any
+from typing import Final
 
 from daemon.errors import TransientError
-from daemon.mail.message import letter_of
+from daemon.mail.imap_rules import CHUNK, HEADER_BYTES, BodyHash, aside_id, aside_note, message_id_of
 from daemon.mail.model import Answer, Letter
+from daemon.runtime.offload import Offload
 
-_LOOK = 0.25  # seconds between two looks into new/
-_LARGEST = 64 * 1024 * 1024
-_REASON = ".reason.txt"
-
-
-def _make(folder: Path) -> None:
-    for name in ("tmp", "new", "cur"):
-        (folder / name).mkdir(mode=0o750, parents=True, exist_ok=True)
+POLL: Final = 0.5
+PER_LOOK: Final = 100
+MOST_KEPT: Final = 16 * 1024 * 1024
 
 
-class MaildirInbox:
-    """A Mailbox. A mail is new until it is in .Done or .Aside."""
+class MaildirBox:
+    """A Mailbox (daemon.mail.model) in a folder."""
 
-    def __init__(self, folder: Path, call: Callable[..., Any]) -> None:
-        self._folder = folder
-        self._call = call
-        self._known: dict[str, Letter] = {}
-        self._seen: frozenset[str] = frozenset()
+    def __init__(
+        self, folder: Path, offload: Offload, *, clock: Callable[[], float] = time.time, poll: float = POLL
+    ) -> None:
+        self.folder = folder
+        self._offload, self._clock, self._poll = offload, clock, poll
+        self._known: set[str] = set()
+        self._kept: dict[str, Letter] = {}
+        self._more = False
+
+    def __str__(self) -> str:
+        return f"maildir {self.folder}"
 
     def new(self) -> Sequence[Letter]:
-        """As Mailbox says."""
-        names = self._guarded(_names, self._folder)
-        self._seen = frozenset(names)
-        self._known = {uid: letter for uid, letter in self._known.items() if uid in self._seen}
-        for name in names:
-            if name not in self._known:
-                letter = self._guarded(_read, self._folder, name)
+        """The mails that nobody has finished with, oldest first."""
+        with _translated(self.folder):
+            for each in (self.folder, self.folder / ".Done", self.folder / ".Aside"):
+                make(each)
+            found = self._here()
+            missing = [unique for unique in found if unique not in self._kept]
+            self._kept = {unique: letter for unique, letter in self._kept.items() if unique in found}
+            room = MOST_KEPT - sum(len(letter.header) for letter in self._kept.values())
+            read = 0
+            for unique in missing[:PER_LOOK]:
+                if room <= 0 and read:
+                    break
+                letter = self._letter(unique, found[unique])
+                read += 1
                 if letter is not None:
-                    self._known[name] = letter
-        return sorted(self._known.values(), key=lambda letter: (letter.received, letter.uid))
+                    self._kept[unique] = letter
+                    room -= len(letter.header)
+            self._more = 0 < read < len(missing) and room > 0
+            self._known = set(found)
+            letters = [letter for unique, letter in self._kept.items() if unique in found]
+        return sorted(letters, key=lambda letter: (letter.received, letter.uid))
 
     def wait(self, seconds: float, stop: Event) -> None:
-        """As Mailbox says."""
+        """Until something came, `seconds` have passed, or `stop` is set."""
         until = time.monotonic() + seconds
-        while (rest := until - time.monotonic()) > 0 and not stop.wait(min(_LOOK, rest)):
-            if frozenset(self._guarded(_names, self._folder)) - self._seen:
-                return
+        while not self._more and not stop.is_set() and (left := until - time.monotonic()) > 0:
+            with _translated(self.folder):
+                if self._here().keys() - self._known:
+                    return
+            stop.wait(min(self._poll, left))
 
     def accepted(self, uid: str) -> None:
-        """As Mailbox says: from new/ to cur/ with the flag Seen."""
-        self._guarded(_move, self._folder, uid, self._folder / "cur", ":2,S")
+        """No longer new, as mail programs understand it."""
+        with _translated(self.folder):
+            path = self._path(uid)
+            if path is not None and path.parent.name == "new":
+                path.rename(self.folder / "cur" / f"{uid}:2,")
 
     def done(self, uid: str) -> None:
-        """As Mailbox says."""
-        self._guarded(_move, self._folder, uid, self._folder / ".Done" / "cur", ":2,S")
+        """To .Done."""
+        self._put_away(uid, ".Done")
 
     def aside(self, uid: str, reason: str) -> None:
-        """As Mailbox says."""
-        there = self._folder / ".Aside" / "cur"
-        self._guarded(_move, self._folder, uid, there, ":2,F")
-        self._guarded(_put, there, re.sub(r"[^A-Za-z0-9._=,-]", "_", uid) + _REASON, f"{reason}\n".encode())
+        """To .Aside, with a note that says why."""
+        with _translated(self.folder):
+            path = self._path(uid)
+            if path is None:
+                return
+            with path.open("rb") as stream:
+                name = message_id_of(stream.read(HEADER_BYTES))
+            note = aside_note(uid, reason, name, self._clock())
+            deliver(self.folder / ".Aside", file_name(aside_id(uid)), note)
+        self._put_away(uid, ".Aside")
 
     def close(self) -> None:
         """Nothing is open."""
 
-    def _guarded(self, fn: Callable[..., Any], *data: Any) -> Any:
+    def _put_away(self, uid: str, where: str) -> None:
+        with _translated(self.folder):
+            path = self._path(uid)
+            if path is not None:
+                make(self.folder / where)
+                path.rename(self.folder / where / "cur" / f"{uid}:2,S")
+                _sync(self.folder / where / "cur")
+            self._kept.pop(uid, None)
+
+    def _here(self) -> dict[str, Path]:
+        """Unique name -> file, of everything in new and cur."""
+        found: dict[str, Path] = {}
+        for sub in ("new", "cur"):
+            try:
+                with os.scandir(self.folder / sub) as entries:
+                    for entry in entries:
+                        unique, _, flags = entry.name.partition(":2,")
+                        if not entry.name.startswith(".") and "T" not in flags:  # T: deleted
+                            found[unique] = Path(entry.path)
+            except FileNotFoundError:  # before the first look
+                continue
+        return found
+
+    def _path(self, uid: str) -> Path | None:
+        """None: it is not here any more."""
+        if not uid or "/" in uid or "\0" in uid or uid.startswith("."):
+            raise ValueError(f"no name of a mail in a maildir: {uid[:40]!r}")
+        return self._here().get(uid)
+
+    def _letter(self, unique: str, path: Path) -> Letter | None:
         try:
-            return self._call(fn, *data)
-        except OSError as error:
-            raise TransientError(f"the maildir {self._folder} can't be used: {error.strerror}") from error
+            header, sha256, size, received = self._offload.call(read_mail, path)
+        except FileNotFoundError:  # moved by a mail program between the two looks
+            return None
+        return Letter(uid=unique, header=header, body_sha256=sha256, size=size, received=received)
 
 
-class MaildirOutbox:
-    """A WayOut: the answer's Message-ID is its name, so that it is there once."""
+class MaildirWayOut:
+    """A WayOut (daemon.mail.model) into a folder: twice the same Message-ID is once the same file."""
 
-    def __init__(self, folder: Path, call: Callable[..., Any]) -> None:
-        self._folder = folder
-        self._call = call
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __str__(self) -> str:
+        return f"maildir {self.folder}"
 
     def send(self, answer: Answer) -> None:
-        """As WayOut says."""
-        try:
-            self._call(_deliver, self._folder, _name_of(answer.message_id), answer.data)
-        except OSError as error:
-            raise TransientError(f"the maildir {self._folder} can't be used: {error.strerror}") from error
+        """Write it, if it is not there."""
+        with _translated(self.folder):
+            make(self.folder)
+            deliver(self.folder, file_name(answer.message_id), answer.data)
 
     def sent(self, message_id: str) -> bool | None:
-        """As WayOut says; None where it was taken away meanwhile."""
-        return True if self._call(_there, self._folder, _name_of(message_id)) else None
+        """Whether it is there, read by somebody or not."""
+        with _translated(self.folder):
+            return _is_there(self.folder, file_name(message_id))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
-def _names(folder: Path) -> list[str]:
-    for each in (folder, folder / ".Done", folder / ".Aside"):
-        _make(each)
-    return [
-        entry.partition(":")[0]
-        for place in ("new", "cur")
-        for entry in os.listdir(folder / place)
-        if not entry.startswith(".")
-    ]
+def file_name(message_id: str) -> str:
+    """The unique name of a mail of ours: the same for the same Message-ID."""
+    return f"{hashlib.sha256(message_id.encode('utf-8', 'replace')).hexdigest()[:40]}.arimonitor"
 
 
-def _find(folder: Path, uid: str) -> Path | None:
-    for place in ("new", "cur"):
-        for entry in os.listdir(folder / place):
-            if entry.partition(":")[0] == uid:
-                return folder / place / entry
-    return None
+def read_mail(path: Path) -> tuple[bytes, str, int, float]:
+    """Header with its blank line, hash of the body, size, when it came. For the offload."""
+    body = BodyHash()
+    with path.open("rb") as stream:
+        status = os.fstat(stream.fileno())
+        start = stream.read(HEADER_BYTES)
+        ends = [at + len(mark) for mark in (b"\n\n", b"\n\r\n") if (at := start.find(mark)) >= 0]
+        end = min(ends, default=len(start))
+        body.feed(start[end:])
+        while piece := stream.read(CHUNK):
+            body.feed(piece)
+    return start[:end], body.hexdigest(), status.st_size, status.st_mtime
 
 
-def _read(folder: Path, uid: str) -> Letter | None:
-    path = _find(folder, uid)
-    if path is None:
-        return None
-    try:
-        with path.open("rb") as file:
-            written = os.fstat(file.fileno()).st_mtime
-            return letter_of(uid, file.read(_LARGEST), written)
-    except FileNotFoundError:
-        return None
+def make(folder: Path) -> None:
+    """A maildir, if it is not there."""
+    for sub in ("tmp", "new", "cur"):
+        (folder / sub).mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
-def _move(folder: Path, uid: str, there: Path, flags: str) -> None:
-    path = _find(folder, uid)
-    target = there / f"{uid}{flags}"
-    if path is None or path == target:
+def deliver(folder: Path, name: str, data: bytes) -> None:
+    """A mail into `new`, whole or not at all; nothing where one of that name is there already."""
+    make(folder)
+    if _is_there(folder, name):
         return
-    there.mkdir(mode=0o750, parents=True, exist_ok=True)
-    path.rename(target)
-    for each in (path.parent, there):
-        _sync(each)
+    draft = folder / "tmp" / f"{name}.{os.getpid()}.{time.monotonic_ns()}"
+    handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o640)
+    try:
+        with open(handle, "wb") as stream:
+            stream.write(data)
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(draft, folder / "new" / name)
+        except FileExistsError:
+            return
+        _sync(folder / "new")
+    finally:
+        draft.unlink()
 
 
-def _deliver(folder: Path, name: str, data: bytes) -> None:
-    _make(folder)
-    if not _there(folder, name):
-        _put(folder / "new", name, data)
-
-
-def _put(folder: Path, name: str, data: bytes) -> None:
-    part = folder.parent / "tmp" / f"{name}.{os.getpid()}"
-    part.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-    with os.fdopen(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o640), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.rename(folder / name)
-    _sync(folder)
-
-
-def _there(folder: Path, name: str) -> bool:
-    _make(folder)
-    return any(
-        entry.partition(":")[0] == name for place in ("new", "cur") for entry in os.listdir(folder / place)
-    )
-
-
-def _name_of(message_id: str) -> str:
-    """A file's name of a Message-ID, one to one."""
-    plain = re.sub(r"[^A-Za-z0-9._-]", "_", message_id.strip("<>"))[:100]
-    return f"{plain}.{hashlib.sha256(message_id.encode()).hexdigest()[:12]}.eml"
+def _is_there(folder: Path, name: str) -> bool:
+    if (folder / "new" / name).exists():
+        return True
+    try:
+        return any(each.partition(":2,")[0] == name for each in os.listdir(folder / "cur"))
+    except FileNotFoundError:
+        return False
 
 
 def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(descriptor)
+        os.fsync(handle)
     finally:
-        os.close(descriptor)
+        os.close(handle)
+
+
+@contextmanager
+def _translated(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise TransientError(f"the maildir {folder} can't be used: {error.strerror or error}") from error
