@@ -58,7 +58,7 @@ class Mirror:
         self._cdr = cdr
         self._changed = changed
         self._every = every
-        self._backoff = Backoff(first=2.0, cap=every)
+        self._backoff = Backoff(first=min(2.0, every), cap=every)
         self._fetched = 0
         self._as_of: float | None = None
         self.away = False

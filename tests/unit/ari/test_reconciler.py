@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from daemon.ari.reconciler import Reconciler
 from daemon.ari.rest import AriUnavailable
 from daemon.calls.model import Answered, Ended, Gap, Received
 from daemon.calls.tracker import Tracker
+from daemon.errors import TransientError
 
 CHANNEL = {
     "id": "1.1",
@@ -48,14 +49,14 @@ class Rest:
 class Site:
     """A reconciler, its tracker, and a clock."""
 
-    def __init__(self, rest: Rest, cdr: Path | None = None, now: float = 1000.0) -> None:
+    def __init__(self, rest: Rest, cdr: Callable[[], Path] | None = None, now: float = 1000.0) -> None:
         self.now = now
         self.tracker = Tracker("pbx", is_endpoint=str.isdigit)
         self.reconciler = Reconciler(
             "pbx",
             self.tracker,
             rest,
-            (lambda: cdr) if cdr is not None else None,
+            cdr,
             str.isdigit,
             list,
             clock=lambda: self.now,
@@ -139,7 +140,7 @@ def test_a_channel_that_is_there_again_is_not_suspected() -> None:
 def test_a_row_that_is_written_late_is_found(tmp_path: Path) -> None:
     cdr = tmp_path / "Master.csv"
     cdr.touch()
-    site = Site(Rest(), cdr, now=1_795_001_000.0)
+    site = Site(Rest(), lambda: cdr, now=1_795_001_000.0)
     site.reconciler.on_mark(Opened(1_795_000_900, 1))
     site.reconciler.on_mark(Lost(1_795_000_990, "cut", 1_795_000_980))
     assert [type(told) for told in site.reconciler.on_mark(Opened(1_795_000_995, 2))] == [Gap]
@@ -151,3 +152,30 @@ def test_a_row_that_is_written_late_is_found(tmp_path: Path) -> None:
     assert site.check(19) == ()
     assert [type(told) for told in site.check(1)] == [Received, Answered, Ended]
     assert site.check(20) == (), "once"
+
+
+def test_a_cdr_that_cannot_be_had_is_read_when_it_can(tmp_path: Path) -> None:
+    """It is on another machine, which is away: the call is told once it is back."""
+    file = tmp_path / "Master.csv"
+    file.write_text(
+        '"","100","101","ctx","","PJSIP/100-1","PJSIP/101-2","Dial","x","2026-01-01 00:00:00",,'
+        '"2026-01-01 00:00:10",10,0,"NO ANSWER","DOCUMENTATION","1000000990.7",""\n'
+    )
+    away = True
+
+    def cdr() -> Path:
+        if away:
+            raise TransientError("gv1p can't be reached")
+        return file
+
+    site = Site(Rest(), cdr=cdr, now=1_000_001_000.0)
+    site.reconciler.on_mark(Opened(1_000_000_900, 1))
+    site.reconciler.on_mark(Lost(1_000_000_985, "cut", 1_000_000_980))
+    (gap,) = site.reconciler.on_mark(Opened(1_000_000_999, 2))
+    assert isinstance(gap, Gap)
+    assert not site.check(21)
+    assert not site.check(30), "not asked again yet"
+    away = False
+    told = site.check(31)
+    assert [type(fact).__name__ for fact in told] == ["Received", "Ended"]
+    assert not site.check(3600), "once"
