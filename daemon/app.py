@@ -214,6 +214,7 @@ class Daemon:
                 self._outbox.known,
                 state,
                 self._statistics,
+                self._offload.call,
                 self._reread,
                 played=self._extras.lab,
             )

@@ -228,7 +228,7 @@ class _Connection:
         self._writer = sock.dup()
         self._writer.settimeout(SEND_DEADLINE)
         self.outlet = Outlet(self._writer.send, lambda: self._shut(socket.SHUT_RDWR))
-        password = None if is_loopback(host.removeprefix("::ffff:")) else server.password
+        password = None if is_loopback(host) else server.password
         self._session = Session(server.banner(), password=password)
         self.dialogue = Dialogue(server.registry, self._session, self.outlet, self.peer, self._pause)
         self._ended = Event()

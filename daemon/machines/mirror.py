@@ -1,8 +1,8 @@
 """The files of an Asterisk on another machine, mirrored over SSH under data_dir/mirror/NAME/. Service.
 
 Definition files are looked at every so often (size and time of change) and
-fetched when they changed; the end of the CDR file is fetched when a
-reconciliation asks for it. What can't be fetched stays as it was, here and in
+fetched when they changed; the end of the CDR file, and the names of recordings,
+are fetched when a reconciliation asks for them. What can't be fetched stays as it was, here and in
 force; `problem` says so until it works again. A file that is gone there stays
 here too: whoever means it deletes the copy.
 """
@@ -11,16 +11,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Event, Lock
 from typing import Final
 
+from daemon.calls.recorded import Recorded, parse
 from daemon.directory.loader import FILES
+from daemon.directory.recorded import day_folders
 from daemon.errors import PermanentError, TransientError
 from daemon.machines.reach import reached
 from daemon.runtime.backoff import Backoff
 from ssh.connection import Place
+from ssh.errors import NoSuchFile
 from ssh.transfer import Files
 
 log = logging.getLogger("arimonitor.mirror")
@@ -151,6 +154,20 @@ class Mirror:
             except OSError as error:
                 raise TransientError(f"{self.folder} can't be written: {error.strerror or error}") from error
 
+    def recorded(self, spool: str, since: int, now: int) -> list[Recorded]:
+        """As directory.recorded.recorded_since, over there. Raises TransientError."""
+        if self.away:
+            raise TransientError(self.problem)
+        found: list[Recorded] = []
+        try:
+            with reached(self._place) as connection:
+                files = Files(connection)
+                for folder in (spool, *day_folders(spool, since, now)):
+                    found += _recorded_in(files, folder, since, now)
+        except PermanentError as error:
+            raise TransientError(str(error)) from error
+        return found
+
     def _fetch_cdr(self, files: Files, remote: str) -> Path:
         """The copy's name holds up to which byte of the remote file it goes: one rename changes both."""
         there = files.stat(remote)
@@ -181,6 +198,22 @@ class Mirror:
             if other != target:
                 other.unlink()
         return target
+
+
+def _recorded_in(files: Files, folder: str, since: int, now: int) -> Iterator[Recorded]:
+    try:
+        names = files.names(folder)
+    except NoSuchFile:
+        return
+    for name in names:
+        known = parse(name, 0, 0)
+        if known is None or not since <= known.created <= now:
+            continue
+        about = files.stat(f"{folder}/{name}")
+        if about is None or not about.regular:
+            continue
+        if (file := parse(name, about.size, about.mtime * 1000)) is not None:
+            yield file
 
 
 def _stamp(local: Path) -> tuple[int, int] | None:

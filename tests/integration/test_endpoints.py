@@ -21,8 +21,9 @@ from daemon.directory.endpoints import EndpointChange, EndpointTable
 from daemon.directory.looker import AmiSource, CliSource, Looker, Source, local_cli
 from daemon.directory.model import Directory
 from tests.servers.asterisk.ari import Events, request, until
+from tests.servers.asterisk.own import own_asterisk
 from tests.servers.asterisk.phone import Phone
-from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
+from tests.servers.asterisk.server import Asterisk
 
 USER, PASSWORD = "monitor", "monitor-secret"
 MANY = 1378
@@ -31,15 +32,9 @@ DEADLINE = 20.0
 
 @pytest.fixture(scope="module", params=["22", "16"])
 def asterisk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
-    try:
-        server = Asterisk(root_for(request.param), tmp_path_factory.mktemp("pbx"), request.param)
-    except Unavailable as reason:
-        pytest.skip(f"no Asterisk {request.param} here: {reason}")
-    try:
+    with own_asterisk(request.param, tmp_path_factory.mktemp("pbx")) as server:
         server.start()
         yield server
-    finally:
-        server.close()
 
 
 def rest(asterisk: Asterisk) -> AriRest:

@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.servers.disk import small_disk
+from tests.servers.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60
@@ -55,13 +57,6 @@ def logged(folder: Path, kind: str = "") -> str:
 
 def lines_of(text: str, logger: str) -> list[str]:
     return re.findall(rf'logger={re.escape(logger)} message="(.*)"$', text, re.MULTILINE)
-
-
-def wait_for(condition: object, what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, f"waited too long for {what}"
-        time.sleep(0.02)
 
 
 def test_whatever_the_process_and_its_children_write_is_logged(tmp_path: Path) -> None:
@@ -248,17 +243,8 @@ def test_a_stopped_terminal_does_not_stop_us(tmp_path: Path) -> None:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("a disk that is full needs root: a tmpfs of 64 KiB is mounted")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("no tmpfs can be mounted here")
-    try:
+    with small_disk(tmp_path / "disk", "64k") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_said_once_and_recovered_from(tiny_disk: Path, tmp_path: Path) -> None:
@@ -268,13 +254,13 @@ def test_a_full_disk_is_said_once_and_recovered_from(tiny_disk: Path, tmp_path: 
             command("full_disk", tiny_disk), cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stderr=stderr
         )
     try:
-        wait_for(lambda: b"can't be written" in errors.read_bytes(), "the notice")
+        wait_until(lambda: b"can't be written" in errors.read_bytes(), "the notice")
         at_notice = errors.read_bytes().count(b"\n")
-        wait_for(lambda: errors.read_bytes().count(b"\n") > at_notice + 10, "lines on standard error")
+        wait_until(lambda: errors.read_bytes().count(b"\n") > at_notice + 10, "lines on standard error")
         assert process.poll() is None
         (log_file,) = tiny_disk.iterdir()
         os.truncate(log_file, 0)
-        wait_for(lambda: "can be written again" in log_file.read_text(), "the recovery")
+        wait_until(lambda: "can be written again" in log_file.read_text(), "the recovery")
         assert process.stdin is not None
         process.stdin.write(b"enough\n")
         process.stdin.close()

@@ -135,6 +135,19 @@ def test_the_end_of_the_cdr(site: Site) -> None:
     assert site.new_mirror().cdr().read_text() == "one\ntwo\nthree\n"
 
 
+def test_the_recordings_of_a_time(site: Site) -> None:
+    day = site.there / "2025/10/27"
+    day.mkdir(parents=True)
+    for began in (1761562800, 1761562900):
+        (day / f"internal-1-2-20251027-080000-{began}.1.wav").write_bytes(bytes(44 + 16_000))
+        os.utime(day / f"internal-1-2-20251027-080000-{began}.1.wav", (began + 5, began + 5))
+    (found,) = site.mirror.recorded(str(site.there), 1761562790_000, 1761562810_000)
+    assert (found.uniqueid, found.modified, found.talked) == ("1761562800.1", 1761562805_000, 1000)
+    site.server.stop()
+    with pytest.raises(TransientError, match="refuse"):
+        site.mirror.recorded(str(site.there), 0, 1)
+
+
 def test_a_cdr_that_began_anew(site: Site) -> None:
     """Rotated: shorter, and later longer again than what was known."""
     site.append("one", "two")

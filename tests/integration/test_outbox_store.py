@@ -20,7 +20,8 @@ from daemon.outbox.entry import Entry
 from daemon.outbox.keeper import Keeper
 from daemon.outbox.store import Outbox
 from daemon.runtime.native import patched
-from tests.integration.outbox_parts import Clock, offload, wait_for
+from tests.integration.outbox_parts import Clock, offload
+from tests.servers.waiting import wait_until
 from tests.unit.outbox.make import message
 
 
@@ -282,10 +283,10 @@ def test_the_keeper_writes_confirmations_and_prunes(tmp_path: Path) -> None:
         try:
             box.store([message("a")])
             box.confirm("", [box.pending("")[0].seq])
-            wait_for(lambda: not box.noted, 10, "the confirmation is written")
+            wait_until(lambda: not box.noted, "the confirmation is written", 10)
             clock.now += 49 * 3600
-            wait_for(lambda: box.store([message("a")]) == 1, 10, "the id is forgotten")
-            wait_for(lambda: keeper.status()["disk_bytes"], 10, "the size is known")
+            wait_until(lambda: box.store([message("a")]) == 1, "the id is forgotten", 10)
+            wait_until(lambda: keeper.status()["disk_bytes"], "the size is known", 10)
         finally:
             stop.set()
             thread.join(10)

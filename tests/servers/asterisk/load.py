@@ -24,7 +24,6 @@ def load(
     *,
     ring: float = 0.2,
     talk: float = 1.0,
-    sipp_root: Path | None = None,
 ) -> float:
     """`calls` calls, `rate` of them per second, from 1013010-12 to 1013013-15; the seconds it took.
 
@@ -32,7 +31,7 @@ def load(
     the root directory of Asterisk 22 (that of 16 is too old).  The Python phones of these numbers are
     closed first, since SIPp takes their addresses; `server.phone()` makes them anew.
     """
-    root = sipp_root or (server.home if server.version == "22" else root_for("22"))
+    root = server.home if server.version == "22" else root_for("22")
     if not (root / "usr/bin/sipp").exists():
         raise Unavailable(f"no SIPp in {root}")
     server.register(*CALLED)
