@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ssh.connection import Connection
-from ssh.errors import AlreadyThere, NoSuchFile, SshRefused, SshUnreachable
+from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused, SshUnreachable
 
 _CHUNK: Final = 32 * 1024
 _AHEAD: Final = 4 * 1024 * 1024  # bytes asked for at a time
@@ -58,8 +58,9 @@ class Files:
         self._client: Any = connection.files()
 
     def close(self) -> None:
-        """End the session."""
-        self._client.close()
+        """End the session. Never raises: a connection that broke is closed."""
+        with contextlib.suppress(SshError), self._step("closing of SFTP") as client:
+            client.close()
 
     @contextlib.contextmanager
     def _step(self, what: str, seconds: float | None = None) -> Iterator[Any]:

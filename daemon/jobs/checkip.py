@@ -60,7 +60,7 @@ class CheckIp:
                     guard.lift(name, ip)
                     self._passed("lifted")
             after = {
-                name: msgspec.structs.replace(jail, lifted=jail.banned and not guard.look(name, ip).banned)
+                name: msgspec.structs.replace(jail, lifted=not guard.bans(name, ip)) if jail.banned else jail
                 for name, jail in found.items()
             }
             self._passed("verified")
@@ -96,16 +96,18 @@ class _Guard:
 
     def look(self, jail: str, ip: fail2ban.Address) -> Jail:
         """Whether the address is banned there, since when and why."""
-        output = self._run("get", jail, "banip", "--with-time")
-        if output.status and b"nvalid command" in output.stdout + output.stderr:  # before 0.11
-            bans = fail2ban.listed(self._ask("status", jail))
-        else:
-            bans = fail2ban.bans(self._said(output, jail), self._zone)
-        ban = fail2ban.covering(bans, ip)
+        ban = self.bans(jail, ip)
         if ban is None:
             return Jail(jail, banned=False)
         whole = "" if ban.who.num_addresses == 1 else f"{ban.who}; "
         return Jail(jail, True, ban.since, ban.until, whole + self._why(jail))
+
+    def bans(self, jail: str, ip: fail2ban.Address) -> fail2ban.Ban | None:
+        """The ban of the address there."""
+        output = self._run("get", jail, "banip", "--with-time")
+        if output.status and b"nvalid command" in output.stdout + output.stderr:  # before 0.11
+            return fail2ban.covering(fail2ban.listed(self._ask("status", jail)), ip)
+        return fail2ban.covering(fail2ban.bans(self._said(output, jail), self._zone), ip)
 
     def lift(self, jail: str, ip: fail2ban.Address) -> None:
         """Let it out; that it is out already is no error."""
