@@ -31,6 +31,7 @@ from daemon.console.status import banner
 from daemon.console.terminal import Terminal
 from daemon.console.views import Reloaded
 from daemon.desk import Wires, commands
+from daemon.directory.model import MessageServer
 from daemon.errors import ConfigurationError, FatalError, PermanentError, TransientError
 from daemon.following import Follower
 from daemon.logs import LogSystem
@@ -96,6 +97,7 @@ class Daemon:
         self._feed = Feed()
         self._watched: dict[str, Watched] = {}
         self._publishers: dict[str, Publisher] = {}
+        self._servers: dict[str, MessageServer] = {}  # as their publishers know them
         self._sources = picture.Sources(
             settings=lambda: self.settings,
             watched=lambda: tuple(self._watched.values()),
@@ -256,15 +258,15 @@ class Daemon:
         self._supervisor.add(publisher)
 
     def _add_server_publishers(self) -> list[str]:
-        """A publisher for each message server that has none yet; their names."""
+        """A publisher for each message server that is new or has moved; their names."""
         tables = [(name, each.holder.current) for name, each in self._watched.items()]
-        added = []
-        for name, server in brokers.message_servers(tables).items():
-            if name not in self._publishers:
-                self._add_publisher(name, brokers.server_publisher(self.settings, server, self._outbox))
-                self.logs.add_secrets((server.password,))
-                added.append(name)
-        return added
+        fresh = brokers.new_or_moved(self._servers, brokers.message_servers(tables))
+        for server in fresh:
+            self.logs.add_secrets((server.password,))
+            if server.name in self._publishers:
+                self._supervisor.remove(self._publishers[server.name].name)
+            self._add_publisher(server.name, brokers.server_publisher(self.settings, server, self._outbox))
+        return [server.name for server in fresh]
 
     # -- what the console asks for -----------------------------------------
     def snapshot(self) -> Snapshot:
@@ -282,6 +284,7 @@ class Daemon:
         self.settings = new
         self.logs.add_secrets(secrets(new))
         self.logs.set_level(new.log.level)
+        self.logs.set_keep_days(new.log.keep_days)
         self.logs.set_debug("verbose" if new.log.debug_verbose else "on" if new.log.debug else "off")
         by_name: dict[str, AsteriskSettings] = {each.name: each for each in new.asterisk}
         for name, watched in self._watched.items():
@@ -311,8 +314,15 @@ class Daemon:
                 log.error("the configuration is not read again: %s", problem)
             return Reloaded("config", "", False, "the old configuration stays in force", error.problems)
         later = restart_needed(changes(self.settings, new))
-        changed = self.apply(new)
         problems = tuple(f"{name} changes at the next start only" for name in later)
+        try:
+            changed = self.apply(new)
+        except ConfigurationError as error:  # a live key that needs one of those
+            problems += error.problems
+            return Reloaded("config", "", False, "the old configuration stays in force", problems)
+        finally:
+            for problem in problems:
+                log.warning("the configuration is read again: %s", problem)
         return Reloaded("config", "", True, f"{len(changed)} keys changed", problems)
 
     def _reload_definitions(self, which: str) -> list[Reloaded]:
@@ -334,7 +344,7 @@ class Daemon:
     def _look_for_message_servers(self, which: str) -> None:
         if which in ("all", "mqservers") and self._publishes:
             for added in self._add_server_publishers():
-                log.info("message server %s is new: messages for it are published from now on", added)
+                log.info("message server %s is new or has moved: its messages go there from now on", added)
 
     def _recover(self, since: float | None) -> dict[str, str]:
         """Have every Asterisk reconciled now; a sentence for each."""

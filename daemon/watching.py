@@ -26,7 +26,7 @@ from daemon.calls.recorded import Recorded
 from daemon.calls.statistics import CallStatistics
 from daemon.calls.tracker import Tracker, all_digits
 from daemon.calls.words import sentence
-from daemon.directory.ami import AmiClient
+from daemon.directory.ami import ami_of
 from daemon.directory.endpoints import EndpointChange, EndpointTable
 from daemon.directory.loader import DirectoryHolder
 from daemon.directory.looker import AmiSource, CliSource, Looker, local_cli
@@ -262,10 +262,8 @@ def looker_of(asterisk: AsteriskSettings, listener: Listener, *, played: bool = 
     `played`: it is the lab's, whose command line would be another Asterisk's.
     """
     source: AmiSource | CliSource | None = None
-    if asterisk.ami:
-        host, port = split_address(asterisk.ami)
-        secret = asterisk.ami_password.get_secret_value() if asterisk.ami_password is not None else ""
-        source = AmiSource(AmiClient(host, port, asterisk.ami_username, secret))
+    if (ami := ami_of(asterisk)) is not None:
+        source = AmiSource(ami)
     server = isinstance(listener, ServerListener)
     address = split_address(asterisk.listen or "")[0] if server else Address.parse(asterisk.url).host
     here = asterisk.host == "local" and is_loopback(address) and not played

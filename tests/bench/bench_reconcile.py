@@ -25,7 +25,8 @@ from tests.bench.report import Row, contestant
 from tests.servers.asterisk.ari import BASIC
 from tests.servers.asterisk.bed import CHANNELVARS
 from tests.servers.asterisk.server import Asterisk
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.waiting import wait_until
 
 CALLS = 500
 RATE = 50.0  # calls/s

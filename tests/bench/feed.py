@@ -22,7 +22,8 @@ from typing import Any
 
 from daemon.ari.session import WANTED
 from tests.bench.report import ROOT
-from tests.servers.fake_ari import FakeAri, Session, encoded, frame, wait_until
+from tests.servers.fake_ari import FakeAri, Session, encoded, frame
+from tests.servers.waiting import wait_until
 
 TRACE = ROOT / "tests/data/traces/22-linkedid/answered.second.jsonl.gz"
 AT_ONCE = 100

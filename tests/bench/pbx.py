@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.bench.report import Unavailable, definitions
 from tests.servers.asterisk.ari import PASSWORD, USER
@@ -19,12 +19,13 @@ from tests.servers.asterisk.server import Unavailable as NoAsterisk
 from tests.servers.daemon import ArimonitorDaemon
 
 SERVER = "voip3"
+Kind = TypeVar("Kind", bound=Asterisk)
 _RTP_PORTS = 4000  # of 1,000 legs; more than the slot's own, which Asterisk tries one by one
 _STAMP = re.compile(r"^ts=(\S+) ")
 
 
 @contextmanager
-def asterisk(kind: Callable[[Path, Path, str], Asterisk], version: str = "22") -> Iterator[Asterisk]:
+def asterisk(kind: type[Kind], version: str = "22") -> Iterator[Kind]:
     """An Asterisk of its own, not started. Unavailable where there can be none."""
     with tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as name:
         try:

@@ -53,7 +53,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
             for name, value in traits.items():
                 setattr(server, name, value)
             port = free_port()
-            server.start_towards(port, app, CHANNELVARS)
+            server.start_towards((port, app), channelvars=CHANNELVARS)
             return server, port
 
         yield starter
@@ -390,7 +390,8 @@ def test_a_reload_of_the_configuration_connects_anew(start: Starter) -> None:
 class FragmentAsterisk(OutboundAsterisk):
     """Configured by the files that the product ships, their placeholders filled in."""
 
-    def _configure_outbound(self, address: str, app: str) -> None:
+    def _configure_outbound(self, *nodes: tuple[int, str]) -> None:
+        ((port, app),) = nodes
         ari = (FRAGMENTS / "ari.conf").read_text().split(";[arimonitor-audio]")[0]
         self._fill("ari.conf", re.sub(r"(?m)^;(?=\[|\w+ = )", "", ari), {
             "password_format = crypt": "password_format = plain",
@@ -399,7 +400,7 @@ class FragmentAsterisk(OutboundAsterisk):
             "arimonitor-AUDIO2": app,
         })  # fmt: skip
         self._fill("websocket_client.conf", "", {
-            "ws://192.0.2.10:8787/voip3": address,
+            "ws://192.0.2.10:8787/voip3": f"ws://127.0.0.1:{port}/pbx",
             "username = monitor": f"username = {USER}",
             "REPLACE-ME": PASSWORD,
         })  # fmt: skip

@@ -20,6 +20,8 @@ from daemon.directory.ami import AmiClient, AmiUnavailable
 from daemon.directory.endpoints import EndpointChange, EndpointTable
 from daemon.directory.looker import AmiSource, CliSource, Looker, Source, local_cli
 from daemon.directory.model import Directory
+from daemon.preflight import Check, run
+from daemon.settings import Settings
 from tests.servers.asterisk.ari import Events, request, until
 from tests.servers.asterisk.own import own_asterisk
 from tests.servers.asterisk.phone import Phone
@@ -222,6 +224,19 @@ def test_a_look_without_anybody_to_tell_the_addresses(
         "addresses of endpoints that are registered already on voip3 are not known: ami is not configured, "
         "and this Asterisk's command line is not on this machine"
     ]
+
+
+def test_check_tries_ami(asterisk: Asterisk) -> None:
+    def found(secret: str) -> Check:
+        site = {"name": "voip3", "url": asterisk.url, "ami": f"127.0.0.1:{asterisk.ami_port}"}
+        site |= {"ami_username": USER, "ami_password": secret, "cdr": "", "recordings": ""}
+        settings = Settings.model_validate({"asterisk": [site]})
+        checks = run(settings, websocket=lambda *_: None, broker=lambda _: None)
+        return next(each for each in checks if each.what == "asterisk AMI")
+
+    assert found(PASSWORD).reason.endswith("registrations")
+    wrong = found("not-the-secret")
+    assert (wrong.ok, "refuses the user monitor" in wrong.reason) == (False, True)
 
 
 def test_ami_without_any_contact(asterisk: Asterisk) -> None:

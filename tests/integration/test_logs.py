@@ -60,8 +60,9 @@ def lines_of(text: str, logger: str) -> list[str]:
 
 
 def test_whatever_the_process_and_its_children_write_is_logged(tmp_path: Path) -> None:
-    done = run("prints", tmp_path)
-    text = logged(tmp_path)
+    done = run("prints", tmp_path / "new")
+    text = logged(tmp_path / "new")
+    assert "deleted" not in text
     assert Counter(lines_of(text, "arimonitor.stdout")) == Counter(
         [
             "printed to stdout",
@@ -292,3 +293,21 @@ def test_a_file_size_limit_is_like_a_full_disk(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr.count(b"can't be written") == 1
     assert b"the last line" in done.stderr
+
+
+def test_a_folder_that_is_a_file_does_not_stop_us(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.write_text("somebody else's\n")
+    done = run("prints", folder)
+    assert len(re.findall(r"the log file can.t be written.*ARI-\d", done.stderr)) == 1
+    assert "old log files can't be deleted" in done.stderr
+    assert 'message="a call"' in done.stderr
+    assert folder.read_text() == "somebody else's\n"
+
+
+def test_days_that_are_kept_may_change_while_running(tmp_path: Path) -> None:
+    for name in ("ARI-1-2020-01-01.LOG", "ARI-CALLS-1-2020-01-01.LOG.3", "notes-2020-01-01.LOG"):
+        (tmp_path / name).write_bytes(b"x")
+    run("keeps", tmp_path, keep_days=0)
+    assert {path.name for path in tmp_path.iterdir() if "2020" in path.name} == {"notes-2020-01-01.LOG"}
+    assert lines_of(logged(tmp_path), "arimonitor.test") == ["2 old files are there", "0 old files are there"]

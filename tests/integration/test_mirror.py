@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Queue
@@ -16,6 +17,7 @@ from daemon.machines.mirror import Mirror
 from tests.servers import sshd
 from tests.servers.daemon import wait_until
 from tests.servers.sshd import Sshd
+from tests.servers.waiting import wait_until
 
 if (_reason := sshd.unavailable_reason()) is not None:
     pytest.skip(_reason, allow_module_level=True)
@@ -111,6 +113,26 @@ def test_a_machine_that_is_away(site: Site) -> None:
     site.server.start()
     site.mirror.refresh()
     assert (site.mirror.problem, site.mirror.away) == ("", False)
+
+
+def test_it_looks_and_tries_again_by_itself(site: Site) -> None:
+    changed = threading.Semaphore(0)
+    place = site.server.place(timeout=2.0)
+    mirror = Mirror("voip3", place, site.there, site.cdr, site.here, changed.release, every=0.05)
+    stop = threading.Event()
+    loop = threading.Thread(target=mirror.run, args=(stop,))
+    loop.start()
+    try:
+        assert changed.acquire(timeout=10), "the first copy"
+        site.server.stop()
+        wait_until(lambda: mirror.away, "it notices that the machine is away")
+        site.write(CLIENTS_FILE, "[102]\n", mtime=1_700_000_001)
+        site.server.start()
+        assert changed.acquire(timeout=10), "what changed meanwhile"
+    finally:
+        stop.set()
+        loop.join(10)
+    assert (site.here / CLIENTS_FILE).read_text() == "[102]\n"
 
 
 def test_a_changed_host_key_leaves_the_copies(site: Site) -> None:

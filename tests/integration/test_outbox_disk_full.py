@@ -82,6 +82,45 @@ def test_held_in_memory_said_once_written_in_order(disk: Path, caplog: pytest.Lo
     box.close()
 
 
+def degraded(folder: Path) -> tuple[Outbox, Path]:
+    """An outbox that holds in memory, with room for two messages, and what fills its disk."""
+    box = Outbox(folder / "outbox.sqlite", offload(), memory_limit=2)
+    box.open()
+    ballast = fill(folder)
+    filler = 0
+    while not box.degraded:  # the log has some room of its own still
+        box.store((), {("voip3", f"filler {filler}"): b"x" * 4000})
+        filler += 1
+        assert filler < 1000
+    return box, ballast
+
+
+def test_what_is_refused_leaves_no_state_behind(disk: Path) -> None:
+    """The state tells what was sent: without its messages it would say of a call what nobody was told."""
+    box, ballast = degraded(disk)
+    with pytest.raises(OutboxFull):
+        box.store([message(f"{i}") for i in range(3)], {("voip3", "call"): b"told"})
+    ballast.unlink()
+    assert box.recover()
+    box.store([message("another")])
+    assert "call" not in box.state("voip3")
+    box.close()
+
+
+def test_state_that_waited_for_the_disk_is_written_with_its_messages(disk: Path) -> None:
+    box, ballast = degraded(disk)
+    box.store([message("1"), message("2")], {("voip3", "call"): b"told"})
+    assert box.degraded
+    ballast.unlink()
+    assert box.recover()
+    box.close()
+    box = Outbox(disk / "outbox.sqlite", offload())
+    box.open()
+    assert [e.message.id for e in box.pending("")] == [message("1").id, message("2").id]
+    assert box.state("voip3")["call"] == b"told"
+    box.close()
+
+
 def test_messages_go_on_being_published_and_the_keeper_recovers(disk: Path, tmp_path: Path) -> None:
     native = offload()
     box = Outbox(disk / "outbox.sqlite", native)

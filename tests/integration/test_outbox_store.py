@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -122,6 +123,17 @@ def test_a_message_that_cant_be_written_fails_its_own_caller_only(tmp_path: Path
         with pytest.raises(UnicodeDecodeError):
             box.store([replace(message("bad"), body=b"\xff")])
         assert box.store([message("good")]) == 1
+
+
+def test_text_that_is_no_unicode_fails_its_own_caller_only(tmp_path: Path) -> None:
+    """A lone surrogate, as undecodable bytes of an environment become: SQLite takes none."""
+    with outbox(tmp_path) as box:
+        with pytest.raises(UnicodeEncodeError):
+            box.store([replace(message("a"), routing_key="call.\udcff")])
+        with pytest.raises(UnicodeEncodeError):
+            box.store([message("a")], {("voip3\udcff", "key"): b"told"})
+        assert box.store([message("a"), message("b")]) == 2
+        assert box.degraded == ""
 
 
 def test_subscribers_get_new_messages_in_order(tmp_path: Path) -> None:

@@ -182,6 +182,15 @@ def test_what_asterisk_refuses(tmp_path: Path, status: int, mend: str) -> None:
     assert not found["asterisk websocket"].ok
 
 
+def test_its_manager_interface_is_not_there(tmp_path: Path, closed_port: int) -> None:
+    site = {"ami": f"127.0.0.1:{closed_port}", "ami_password": PASSWORD}
+    with serving() as port:
+        found = check(settings(tmp_path, port, voip3=site))["asterisk AMI"]
+    assert found.ok is False
+    assert "refuses the connection: is it enabled in manager.conf" in found.reason
+    assert "asterisk.voip3.ami" in found.mend
+
+
 def test_asterisk_is_not_there(tmp_path: Path, closed_port: int) -> None:
     found = check(settings(tmp_path, closed_port))
     assert not found["asterisk REST"].ok

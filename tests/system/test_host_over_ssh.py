@@ -71,7 +71,7 @@ def test_definitions_of_another_machine(server: Sshd, fake: FakeAri, tmp_path: P
         assert "102" in copy.read_text()
 
         server.start()
-        daemon.ctl("reload", "clients")
+        assert "1 clients" in str(daemon.ctl("reload", "clients"))
         assert "files voip3" not in notices(daemon)
         assert "999" in copy.read_text()
 

@@ -27,7 +27,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     """An Asterisk of its own, and a daemon that it connects to; neither has begun to watch."""
     with own_asterisk("22", tmp_path / "asterisk", OutboundAsterisk) as server:
         port = free_port()
-        server.start_towards(port, "arimonitor-AUDIO", CHANNELVARS)
+        server.start_towards((port, "arimonitor-AUDIO"), channelvars=CHANNELVARS)
         yield server, ArimonitorDaemon(tmp_path / "site", config([connecting(server, port)]))
 
 

@@ -12,21 +12,23 @@ class OutboundAsterisk(Asterisk):
 
     username, password, subscribe_all = USER, PASSWORD, True
 
-    def start_towards(self, port: int, app: str, channelvars: str | None = None) -> None:
-        """Configure and start it; it connects to a port of the loopback for this application."""
+    def start_towards(self, *nodes: tuple[int, str], channelvars: str | None = None) -> None:
+        """Configure and start it; it connects to each node: a port of the loopback, the application."""
         self._configure(channelvars, 0, None)
-        self._configure_outbound(f"ws://127.0.0.1:{port}/pbx", app)
+        self._configure_outbound(*nodes)
         self.restart()
 
-    def _configure_outbound(self, address: str, app: str) -> None:
+    def _configure_outbound(self, *nodes: tuple[int, str]) -> None:
         place = self.home / "etc/asterisk"
-        (place / "websocket_client.conf").write_text(
-            f"[monitor-a]\ntype = websocket_client\nconnection_type = persistent\nuri = {address}\n"
-            "protocols = ari\nreconnect_interval = 200\nconnection_timeout = 1000\n"
-            f"username = {self.username}\npassword = {self.password}\n"
-        )
-        with (place / "ari.conf").open("a") as conf:
-            conf.write(
-                f"\n[monitor-a]\ntype = outbound_websocket\nwebsocket_client_id = monitor-a\napps = {app}\n"
-                f"subscribe_all = {'yes' if self.subscribe_all else 'no'}\nlocal_ari_user = monitor\n"
-            )
+        clients = (place / "websocket_client.conf").open("w")
+        with clients, (place / "ari.conf").open("a") as ari:
+            for port, app in nodes:
+                clients.write(
+                    f"[{app}]\ntype = websocket_client\nconnection_type = persistent\n"
+                    f"uri = ws://127.0.0.1:{port}/pbx\nprotocols = ari\nreconnect_interval = 200\n"
+                    f"connection_timeout = 1000\nusername = {self.username}\npassword = {self.password}\n"
+                )
+                ari.write(
+                    f"\n[{app}]\ntype = outbound_websocket\nwebsocket_client_id = {app}\napps = {app}\n"
+                    f"subscribe_all = {'yes' if self.subscribe_all else 'no'}\nlocal_ari_user = monitor\n"
+                )
