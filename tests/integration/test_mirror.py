@@ -15,7 +15,6 @@ from daemon.directory.definitions import CLIENTS_FILE, ENDPOINTS_FILE
 from daemon.errors import PermanentError, TransientError
 from daemon.machines.mirror import Mirror
 from tests.servers import sshd
-from tests.servers.daemon import wait_until
 from tests.servers.sshd import Sshd
 from tests.servers.waiting import wait_until
 
