@@ -8,7 +8,8 @@ the requester, and it goes to the server in its canonical form.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from datetime import timezone
 from pathlib import Path
 from typing import Final
@@ -27,14 +28,19 @@ log = logging.getLogger("arimonitor.jobs")
 
 STEPS: Final = ("looked", "noted", "lifted", "verified")
 """What `passed` is called with, in this order; "lifted" once for each jail."""
+_SECONDS: Final = 20.0  # for one command
 _AWAY: Final = ("is fail2ban running", "unable to contact server", "connection refused", "timed out")
 
 
 class CheckIp:
     """The work of CHECKIP. `passed` is called after each step: a test ends the process there."""
 
-    def __init__(self, settings: Callable[[], Settings], passed: Callable[[str], object] = str) -> None:
+    def __init__(
+        self, settings: Callable[[], Settings], passed: Callable[[str], object] = str, seconds: float = 60.0
+    ) -> None:
+        """`seconds` is for all of it."""
         self._settings = settings
+        self._seconds = seconds
         self._passed = passed
 
     def __call__(self, request: Request, folder: Path) -> IpChecked:
@@ -46,7 +52,7 @@ class CheckIp:
         server = choose(request, self._settings())
         journal = Journal(folder, "checkip.json")
         with session(server) as connection:
-            guard = _Guard(connection, server)
+            guard = _Guard(connection, server, time.monotonic() + self._seconds)
             found = {name: guard.look(name, ip) for name in guard.jails()}
             self._passed("looked")
             known = _noted(journal)
@@ -85,10 +91,11 @@ def _noted(journal: Journal) -> dict[str, Jail]:
 class _Guard:
     """fail2ban on one server."""
 
-    def __init__(self, connection: Connection, server: ServerSettings) -> None:
+    def __init__(self, connection: Connection, server: ServerSettings, until: float) -> None:
         self._connection = connection
         self._server = server
-        self._zone: timezone | None = fail2ban.offset(_text(execute(connection, ["date", "+%z"])))
+        self._until = until
+        self._zone: timezone | None = fail2ban.offset(_text(self._execute(["date", "+%z"])))
 
     def jails(self) -> tuple[str, ...]:
         """Those of the configuration, else all."""
@@ -124,7 +131,13 @@ class _Guard:
         return self._said(self._run(*words), words[1] if len(words) > 1 else "")
 
     def _run(self, *words: str) -> Output:
-        return execute(self._connection, [*self._server.fail2ban_command, *words])
+        return self._execute([*self._server.fail2ban_command, *words])
+
+    def _execute(self, argv: Sequence[str]) -> Output:
+        left = self._until - time.monotonic()
+        if left <= 0:
+            raise TransientError(f"fail2ban on {self._server.name} takes too long")
+        return execute(self._connection, argv, seconds=min(left, _SECONDS))
 
     def _said(self, output: Output, jail: str) -> str:
         """What it printed. Raises TransientError where it does not run, RequestError where it refuses."""

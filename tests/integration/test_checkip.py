@@ -225,6 +225,16 @@ def test_fail2ban_is_down_and_comes_back(site: Site, guard: Fail2ban) -> None:
     assert said(site.run(V4))["asterisk"] == (True, True), "its database remembered the ban"
 
 
+def test_fail2ban_hangs(site: Site, guard: Fail2ban, tmp_path: Path) -> None:
+    guard.freeze()
+    try:
+        request = Request("x", "CHECKIP", "person@example.com", {"ip": V4}, server="gv1p")
+        with pytest.raises(TransientError, match="gv1p"):
+            CheckIp(lambda: site.settings, seconds=1.5)(request, tmp_path)
+    finally:
+        guard.thaw()
+
+
 def test_the_server_is_down_and_a_stranger(guard: Fail2ban, tmp_path: Path) -> None:
     with Sshd() as server:
         site = Site(server, guard, tmp_path)
