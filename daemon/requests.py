@@ -16,9 +16,11 @@ from zoneinfo import ZoneInfo
 
 from daemon.jobs.answering import Answering
 from daemon.jobs.book import Book
+from daemon.jobs.checkip import CheckIp
 from daemon.jobs.clerk import Clerk
 from daemon.jobs.composer import MailComposer
 from daemon.jobs.failpoints import reach_of
+from daemon.jobs.macchange import MacChange
 from daemon.jobs.model import Command
 from daemon.jobs.office import Office
 from daemon.jobs.policy import Limits
@@ -218,5 +220,5 @@ def build(
 
 def works(settings: Callable[[], Settings], heavy: Offload) -> dict[Command, Work]:
     """What carries out each command."""
-    del settings, heavy
-    return {}
+    del heavy
+    return {"CHECKIP": CheckIp(settings), "MACCHANGE": MacChange(settings)}

@@ -106,6 +106,21 @@ def test_a_server_that_says_nothing(server: Sshd) -> None:
             Connection.open(place)
 
 
+def test_a_server_that_greets_and_then_hangs(server: Sshd) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            peer, _ = other.accept()
+            peer.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            held.append(peer)
+
+        held: list[socket.socket] = []
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(SshUnreachable, match="gv1p"):
+            Connection.open(server.place(port=other.getsockname()[1], timeout=0.3))
+        held[0].close()
+
+
 def test_a_server_that_speaks_something_else(server: Sshd) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
 
