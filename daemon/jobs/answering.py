@@ -84,13 +84,13 @@ class Answering:
         now = self._book.now()
         records = self._book.store.listing("accepted", "assigned", "running", "produced", "replying")
         due = [r for r in records if policy.step_of(r) in ("reply", "send") and r.not_before <= now]
+        for record in records:
+            if policy.needs_confirmation(record, now, self._book.limits()) and not self._held():
+                self._guarded(record, lambda r: self._confirm(r, records))
         for record in due:
             if stop.is_set() or self._held():
                 return self._held()
             self._guarded(record, self._answer)
-        for record in records:
-            if policy.needs_confirmation(record, now, self._book.limits()) and not self._held():
-                self._guarded(record, lambda r: self._confirm(r, records))
         while self._posted and not self._held() and self._post_one():
             pass
         return self._soon(records)

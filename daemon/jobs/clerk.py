@@ -172,19 +172,21 @@ class Clerk:
         book, request = self._book, record.request
         known = book.store.read(request.request_id)
         if known is not None and known.state not in FINAL:
-            same = known.request.parameters == request.parameters and known.source == dropped.name
-            if same:  # a crash came between its record and its file
+            # Its own file, seen in the moment of its acceptance; or a crash came between record and file.
+            if dropped.name in (f"{request.request_id}.json", known.source):
                 book.write(known)
-                book.call(book.spool.taken, dropped.name)
+                if dropped.name != f"{request.request_id}.json":
+                    book.call(book.spool.taken, dropped.name)
             else:
                 self._refuse(dropped, f"{request.request_id} is in the queue already")
             return
         if known is not None:
-            others = [r.request.request_id for r in book.store.latest(100_000)]
-            waiting = next((r for r in book.store.listing("accepted") if r.source == dropped.name), None)
-            if waiting is not None:
-                book.call(book.spool.taken, dropped.name)
+            if not book.call(book.spool.waits, dropped.name):
+                return  # its own file, which has moved on meanwhile
+            if any(r.source == dropped.name for r in book.store.listing("accepted")):
+                book.call(book.spool.taken, dropped.name)  # a crash came between its record and its file
                 return
+            others = [r.request.request_id for r in book.store.latest(100_000)]
             fresh = book.call(book.spool.free_id, request.request_id, others)
             request = msgspec.structs.replace(request, request_id=fresh)
             record = msgspec.structs.replace(record, request=request)

@@ -120,10 +120,11 @@ def wake(records: Iterable[Record], now: float) -> float | None:
 
 
 def needs_confirmation(record: Record, now: float, limits: Limits) -> bool:
-    """Whether the requester is to be told the place in the line."""
+    """Whether the requester is to be told the place in the line; with 0 s even if the answer is ready."""
+    waits: tuple[State, ...] = ("accepted", "assigned", "running")
     return (
         record.kind == "request"
-        and record.state in ("accepted", "assigned", "running")
+        and (record.state in waits or (limits.confirmation == 0 and record.state == "produced"))
         and "queued" not in record.told
         and now - record.accepted_at >= limits.confirmation
     )

@@ -116,6 +116,10 @@ class Spool:
             return Dropped(name, None, age, f"it has more than {MAX_BYTES // 1024} KiB")
         return Dropped(name, data, age)
 
+    def waits(self, name: str) -> bool:
+        """Whether this file is in pending/ now."""
+        return (self.root / "pending" / name).exists()
+
     def refuse(self, name: str, reason: str) -> str:
         """A dropped file goes to failed/ with the reason beside it; its name there."""
         there = self._free(self.root / "failed", name)

@@ -9,6 +9,8 @@ import socket
 from collections.abc import Iterator
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from daemon.jobs.failpoints import POINTS
 from tests.servers.daemon import REPOSITORY
@@ -35,11 +37,18 @@ def test_none_is_left_out() -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailSite]:
+    folder = tmp_path_factory.mktemp("kills")
+    (folder / "known_hosts").touch()
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    (folder / "key").write_bytes(key)
+    (folder / "key").chmod(0o600)
     with socket.socket() as nobody:  # bound, not listening: refuses connections
         nobody.bind(("127.0.0.1", 0))
-        server = [{"name": "gv1p", "host": "127.0.0.1", "port": nobody.getsockname()[1]}]
+        port = nobody.getsockname()[1]
+        ssh = {"known_hosts": str(folder / "known_hosts"), "key_file": str(folder / "key")}
+        server = [{"name": "gv1p", "host": "127.0.0.1", "port": port, **ssh}]
         made = MailSite(
-            tmp_path_factory.mktemp("kills"),
+            folder,
             settings(
                 server=server,
                 queue={"max_tries": 2},
@@ -110,9 +119,9 @@ def test_confirmations(site: MailSite, point: str) -> None:
     before = len(site.records())
     site.daemon.ctl("set", "mail.confirmation", "0")
     (site.folder / "failpoint").write_text(point)
-    site.deliver(mail(RAMAIS, ident=point))
+    site.deliver(mail(CHECKIP, ident=point))
     killed_and_started(site)
-    name = check(site, before, KIND)
+    name = check(site, before, "failed")
     told = [each for each in site.answers() if f"{name}.queued" in str(each["Message-ID"])]
     assert len(told) == (point == "confirmed")
 
