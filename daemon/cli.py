@@ -25,7 +25,7 @@ from daemon.errors import ArimonitorError, ConfigurationError, FatalError
 from daemon.settings import Settings
 from daemon.settings import file as settingsfile
 from daemon.settings.keys import secrets
-from daemon.shell import request, tokens
+from daemon.shell import importer, request, tokens
 
 log = logging.getLogger("arimonitor")
 
@@ -239,6 +239,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--timezone", default="America/Sao_Paulo", type=_timezone)
     command.set_defaults(command=replay)
 
+    importer.add(commands)
     request.add(commands)
     tokens.add(commands)
 
