@@ -24,6 +24,7 @@ from daemon.errors import ArimonitorError, ConfigurationError, FatalError
 from daemon.settings import Settings
 from daemon.settings import file as settingsfile
 from daemon.settings.keys import secrets
+from daemon.shell import recordings
 
 log = logging.getLogger("arimonitor")
 
@@ -235,6 +236,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--timezone", default="America/Sao_Paulo", type=_timezone)
     command.set_defaults(command=replay)
+
+    recordings.add(commands)
 
     command = commands.add_parser("secret", help="secrets for the configuration")
     actions = command.add_subparsers(required=True, metavar="ACTION")

@@ -1,0 +1,1 @@
+"""Command line: one module a group of commands. Entry."""
