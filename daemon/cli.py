@@ -25,7 +25,7 @@ from daemon.errors import ArimonitorError, ConfigurationError, FatalError
 from daemon.settings import Settings
 from daemon.settings import file as settingsfile
 from daemon.settings.keys import secrets
-from daemon.shell import importer, request, tokens
+from daemon.shell import importer, recordings, request, tokens
 
 log = logging.getLogger("arimonitor")
 
@@ -242,6 +242,7 @@ def _parser() -> argparse.ArgumentParser:
     importer.add(commands)
     request.add(commands)
     tokens.add(commands)
+    recordings.add(commands)
 
     command = commands.add_parser("secret", help="secrets for the configuration")
     actions = command.add_subparsers(required=True, metavar="ACTION")

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from daemon.directory.model import Directory
 from daemon.jobs.answering import Answering
 from daemon.jobs.book import Book
 from daemon.jobs.checkip import CheckIp
@@ -21,7 +23,7 @@ from daemon.jobs.clerk import Clerk
 from daemon.jobs.composer import MailComposer
 from daemon.jobs.failpoints import reach_of
 from daemon.jobs.macchange import MacChange
-from daemon.jobs.model import Command
+from daemon.jobs.model import Command, Outcome, Request
 from daemon.jobs.office import Office
 from daemon.jobs.policy import Limits
 from daemon.jobs.recordfile import RecordFile
@@ -29,16 +31,19 @@ from daemon.jobs.runner import Lane, Work
 from daemon.jobs.spool import Spool
 from daemon.mail.alarms import Facts
 from daemon.mail.alerts import Alerts
-from daemon.mail.model import Mailbox, WayOut
 from daemon.mail.monitor import MailMonitor
 from daemon.mail.opening import open_mailbox, open_way_out
 from daemon.mail.policy import policy_of
 from daemon.mail.tokens_file import TokensFile
 from daemon.mail.trust import TOO_MANY
+from daemon.recordings.desk import Recordings
+from daemon.recordings.services import services as recordings_services
 from daemon.runtime.offload import Offload
 from daemon.runtime.service import Service
 from daemon.settings import Settings
 from daemon.snapshot import MailStatus, Problem, QueueStatus, Snapshot
+from daemon.web.downloads import Downloads
+from daemon.web.routing import Route
 
 log = logging.getLogger("arimonitor")
 
@@ -51,15 +56,16 @@ class Requests:
         settings: Callable[[], Settings],
         epoch: int,
         environ: Mapping[str, str],
-        *,
-        mailbox: Mailbox | None,
-        way_out: WayOut,
-        works: Mapping[Command, Work],
         snapshot: Callable[[], Snapshot],
+        directories: Callable[[], Iterable[Directory]],
     ) -> None:
         now = settings()
         self._settings = settings
         self._snapshot = snapshot
+        self._heavy = Offload(2)
+        self.recordings = Recordings(
+            now, self._heavy.call, colleagues=lambda asked: colleagues(directories(), asked)
+        )
         # A pool of its own: the records have one caller at a time, and no ZIP stands before them.
         self._offload = Offload(1)
         self._store = RecordFile(
@@ -81,8 +87,10 @@ class Requests:
         composer = MailComposer(settings)
         tokens = TokensFile(now.mail.tokens_file)
         self._clerk = Clerk(self.book, work, lambda: policy_of(settings()))
-        self._lanes = tuple(Lane(lane, self.book, works, work) for lane in ("recordings", "commands"))
-        self._answers = Answering(self.book, way_out, composer)
+        carried_out = works(settings, self.recordings)
+        self._lanes = tuple(Lane(lane, self.book, carried_out, work) for lane in ("recordings", "commands"))
+        self._answers = Answering(self.book, open_way_out(now), composer)
+        mailbox = open_mailbox(now, self._heavy) if now.node.mode != "slave" else None
         self._mail = (
             MailMonitor(mailbox, self.book, lambda: policy_of(settings()), tokens.load)
             if mailbox is not None
@@ -112,6 +120,7 @@ class Requests:
         """Close the records."""
         self._store.close()
         self._offload.close()
+        self._heavy.close()
 
     def services(self) -> Iterable[Service]:
         """In the order of starting: the way out first, the way in last."""
@@ -119,6 +128,7 @@ class Requests:
         yield self._clerk
         yield from self._lanes
         yield self._alerts
+        yield from recordings_services(self.recordings)
         if self._mail is not None:
             yield self._mail
 
@@ -146,6 +156,11 @@ class Requests:
             yield Problem("queue", f"{self.book.unwritten} files can't be written: see the log")
         if self.book.paused and self._mail is None:
             yield Problem("queue", "paused by the operator")
+
+    def routes(self) -> tuple[Route, ...]:
+        """`/r/TOKEN`."""
+        shelf, key = self.recordings.shelf, self.recordings
+        return (Downloads(shelf, lambda: key.key, self._heavy.call).route(),)
 
     def for_the_web(self) -> dict[str, Any]:
         """What the web's Sources have of requests."""
@@ -197,8 +212,8 @@ def build(
     settings: Callable[[], Settings],
     epoch: int,
     environ: Mapping[str, str],
-    heavy: Offload,
     snapshot: Callable[[], Snapshot],
+    directories: Callable[[], Iterable[Directory]],
 ) -> Requests | None:
     """The mail side by the settings; None in shadow mode, which answers and changes nothing."""
     now = settings()
@@ -207,18 +222,25 @@ def build(
         return None
     if now.node.mode == "slave":
         log.info("mode slave: the mailbox is not read on this node")
-    return Requests(
-        settings,
-        epoch,
-        environ,
-        mailbox=None if now.node.mode == "slave" else open_mailbox(now, heavy),
-        way_out=open_way_out(now),
-        works=works(settings, heavy),
-        snapshot=snapshot,
-    )
+    return Requests(settings, epoch, environ, snapshot, directories)
 
 
-def works(settings: Callable[[], Settings], heavy: Offload) -> dict[Command, Work]:
+def works(settings: Callable[[], Settings], recordings: Recordings) -> dict[Command, Work]:
     """What carries out each command."""
-    del heavy
-    return {"CHECKIP": CheckIp(settings), "MACCHANGE": MacChange(settings)}
+
+    def ramais(request: Request, folder: Path) -> Outcome:
+        recordings.settings = settings()  # what may change while running
+        return recordings.send(request, folder)
+
+    return {"RAMAIS": ramais, "CHECKIP": CheckIp(settings), "MACCHANGE": MacChange(settings)}
+
+
+def colleagues(directories: Iterable[Directory], extensions: Sequence[str]) -> list[str]:
+    """The other extensions of the same clients."""
+    found: dict[str, None] = {}
+    for directory in directories:
+        clients = {directory.client_of(extension) for extension in extensions} - {None}
+        for entry in directory.endpoints.values():
+            if entry.client in clients and entry.name not in extensions:
+                found[entry.name] = None
+    return list(found)

@@ -99,8 +99,11 @@ class Clerk:
         book.write(book.advance(record, lambda r: policy.after_crash(r, book.now(), book.limits())))
 
     def _assign(self, record: Record) -> None:
-        if policy.step_of(record) == "assign":
-            self._book.assign(record)
+        if policy.step_of(record) != "assign":
+            return
+        if record.source and record.source.partition(" ")[2] != f"{record.request.request_id}.json":
+            self._book.call(self._book.spool.taken, record.source)
+        self._book.assign(record)
 
     # -- a look ----------------------------------------------------------------
     def _round(self) -> None:
@@ -166,26 +169,23 @@ class Clerk:
         request = msgspec.structs.replace(
             request, accepted_by=book.owner, language=rules.language, audios_from=_source(request, rules)
         )
-        return Record(request=request, state="accepted", version=0, source=dropped.name)
+        return Record(request=request, state="accepted", version=0, source=dropped.source)
 
     def _adopt(self, dropped: Dropped, record: Record) -> None:
         book, request = self._book, record.request
         known = book.store.read(request.request_id)
         if known is not None and known.state not in FINAL:
             # Its own file, seen in the moment of its acceptance; or a crash came between record and file.
-            if dropped.name in (f"{request.request_id}.json", known.source):
+            if dropped.name == f"{request.request_id}.json":
                 book.write(known)
-                if dropped.name != f"{request.request_id}.json":
-                    book.call(book.spool.taken, dropped.name)
+            elif dropped.source == known.source:
+                book.call(book.spool.taken, dropped.source)
             else:
                 self._refuse(dropped, f"{request.request_id} is in the queue already")
             return
         if known is not None:
             if not book.call(book.spool.waits, dropped.name):
                 return  # its own file, which has moved on meanwhile
-            if any(r.source == dropped.name for r in book.store.listing("accepted")):
-                book.call(book.spool.taken, dropped.name)  # a crash came between its record and its file
-                return
             others = [r.request.request_id for r in book.store.latest(100_000)]
             fresh = book.call(book.spool.free_id, request.request_id, others)
             request = msgspec.structs.replace(request, request_id=fresh)
@@ -200,8 +200,6 @@ class Clerk:
             request.command,
             request.from_email,
         )
-        if dropped.name != f"{request.request_id}.json":
-            book.call(book.spool.taken, dropped.name)
         accepted = book.store.read(request.request_id)
         if accepted is not None:
             self._assign(accepted)

@@ -117,7 +117,7 @@ class Record(msgspec.Struct, frozen=True):
     ...). A failure that is told has `failure`. `queued_at` is its place in the
     line (a retry is queued anew), `started_at` and `finished_at` those of the
     last try. `note` is for the operator: why the last step did not work.
-    `source` is the dropped file that it came from, "" for a mail.
+    `source` tells the dropped file that it came from, "" for a mail.
     """
 
     request: Request

@@ -5,7 +5,10 @@ The names are those of RequestError; daemon.mail.reasons makes the sentence.
 
 from __future__ import annotations
 
-REASONS: dict[str, tuple[str, str]] = {
+from daemon.recordings.reasons import LEFT_OUT
+from daemon.recordings.reasons import REASONS as RECORDINGS
+
+_COMMANDS: dict[str, tuple[str, str]] = {
     # commands that need a server
     "which-server": (
         "É preciso dizer em qual servidor: acrescente SERVER= com um destes: {servers}.",
@@ -97,3 +100,6 @@ REASONS: dict[str, tuple[str, str]] = {
         "The answer could not be delivered.",
     ),
 }
+
+REASONS: dict[str, tuple[str, str]] = {**LEFT_OUT, **RECORDINGS, **_COMMANDS}
+"""Those of the recordings too."""

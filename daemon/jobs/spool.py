@@ -10,6 +10,7 @@ their own into pending/; `dropped` finds them.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Sequence
@@ -38,6 +39,11 @@ class Dropped:
     data: bytes | None
     age: float
     problem: str = ""
+
+    @property
+    def source(self) -> str:
+        """What tells this file from another of its name: a hash of its content, and the name."""
+        return f"{hashlib.sha256(self.data or b'').hexdigest()[:16]} {self.name}"
 
 
 class Spool:
@@ -133,10 +139,12 @@ class Spool:
             raise self._trouble(error) from error
         return there.name
 
-    def taken(self, name: str) -> None:
-        """A dropped file was taken in under another name."""
+    def taken(self, source: str) -> None:
+        """A dropped file was taken in under another name; one that was dropped anew meanwhile stays."""
+        name = source.partition(" ")[2]
         try:
-            if _remove(self.root / "pending" / name):
+            found = self._look(name, 0.0)
+            if found.data is not None and found.source == source and _remove(self.root / "pending" / name):
                 _sync(self.root / "pending")
         except OSError as error:
             raise self._trouble(error) from error

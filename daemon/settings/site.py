@@ -189,6 +189,14 @@ class RecordingsSettings(Section):
     keep_days: Whole = live(
         0, "what the product itself made is deleted after so many days; 0: never", ge=0, le=36_500
     )
+    max_recordings: Whole = live(
+        5000, "recordings in one request; more are refused before the work begins", ge=1, le=100_000
+    )
+    max_mb: Whole = live(4000, "megabytes in one request; more are refused before", ge=1, le=1_000_000)
+    publish: Literal["auto", "folder", "s3"] = restart(
+        "auto", "where to: folder (publish_dir), s3 (the bucket); auto: s3 for what comes from there"
+    )
+    link_key: Secret = restart(None, "signs the links, the same on all nodes; unset: link.key in data_dir")
     s3: S3Settings = restart(S3Settings(), "the bucket")
 
 

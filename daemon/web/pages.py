@@ -14,9 +14,9 @@ from daemon.web.sources import Sources
 _FILTERS = ("client", "server")
 
 
-def application(sources: Sources) -> App:
-    """Everything that can be asked for by HTTP."""
-    return App(Pages(sources).routes())
+def application(sources: Sources, *more: Route) -> App:
+    """Everything that can be asked for by HTTP, and what others add."""
+    return App((*Pages(sources).routes(), *more))
 
 
 def readiness(snapshot: Snapshot, started: bool) -> tuple[Problem, ...]:
