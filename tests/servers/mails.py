@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import email
 import email.policy
+import math
 import os
 import sqlite3
 import time
+import wave
 from collections.abc import Mapping
 from email.message import EmailMessage
 from pathlib import Path
@@ -45,6 +47,27 @@ def mail(subject: str, *, sender: str = PERSON, ident: str = "one", body: str = 
     return bytes(made)
 
 
+def recordings(folder: Path, number: int = 3, extension: str = "1121", seconds: float = 0.2) -> Path:
+    """A tree of WAVs of one extension on 27/10/2025, one a minute from 09:00; `folder` is its root."""
+    day = folder / "2025" / "10" / "27"
+    day.mkdir(parents=True, exist_ok=True)
+    for at in range(number):
+        clock = f"{9 + at // 60:02}{at % 60:02}00"
+        with wave.open(
+            str(day / f"internal-{extension}-1013015-20251027-{clock}-{1761566400 + at}.{at}.wav"), "wb"
+        ) as file:
+            file.setnchannels(1)
+            file.setsampwidth(2)
+            file.setframerate(8000)
+            tone = (round(8000 * math.sin(i / (3 + at % 20))) for i in range(round(8000 * seconds)))
+            file.writeframes(b"".join(each.to_bytes(2, "little", signed=True) for each in tone))
+        stamp = 1761566400.0 + 60 * at
+        os.utime(
+            day / f"internal-{extension}-1013015-20251027-{clock}-{1761566400 + at}.{at}.wav", (stamp, stamp)
+        )
+    return folder
+
+
 class MailSite:
     """A daemon and its two maildirs."""
 
@@ -55,6 +78,7 @@ class MailSite:
         self.outbox = self.daemon.data / "mail" / "outbox"
         self.queue = self.daemon.data / "queue"
         self._dropped = 0
+        self.packed = 0
 
     def armed(self) -> Path:
         """The daemon will have fail points; the file names the next one."""

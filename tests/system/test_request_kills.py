@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from daemon.jobs.failpoints import POINTS
+from daemon.jobs.model import RecordingsSent
 from tests.servers.daemon import REPOSITORY
-from tests.servers.mails import PERSON, MailSite, mail, settings
+from tests.servers.mails import PERSON, MailSite, mail, recordings, settings
 
 RAMAIS = "RAMAIS=1121 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
 CHECKIP = "CHECKIP=203.0.113.7 SERVER=gv1p"
@@ -52,6 +53,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailSite]:
             settings(
                 server=server,
                 queue={"max_tries": 2},
+                recordings={"roots": [str(recordings(folder / "recordings"))]},
                 **{"mail.sender": [{"address": PERSON, "commands": ["RAMAIS", "CHECKIP"]}]},
             ),
         )
@@ -82,6 +84,12 @@ def check(site: MailSite, before: int, kind: str) -> str:
     assert folders == ["completed" if record.failure is None else "failed"]
     assert json.loads((site.queue / folders[0] / f"{name}.json").read_text())["status"] == folders[0]
     assert not list((site.daemon.data / "work").iterdir())
+    if isinstance(record.outcome, RecordingsSent):
+        assert len(record.outcome.rows) == 3
+        site.packed += 1
+    published = [path for path in (site.daemon.data / "audios").rglob("*") if path.suffix == ".zip"]
+    assert len(published) == site.packed
+    assert not list((site.daemon.data / "audios").rglob("*.part"))
     return name
 
 
@@ -126,4 +134,4 @@ def test_confirmations(site: MailSite, point: str) -> None:
     assert len(told) == (point == "confirmed")
 
 
-KIND = "failed"
+KIND = "result"

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from daemon.jobs.model import NothingFound, RecordingsSent
 from tests.servers.daemon import wait_until
-from tests.servers.mails import ADMIN, PERSON, MailSite, mail, settings
+from tests.servers.mails import ADMIN, PERSON, MailSite, mail, recordings, settings
 
 RAMAIS = "RAMAIS=1121,1122 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
 LEGACY = {
@@ -26,23 +27,42 @@ LEGACY = {
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[MailSite]:
-    made = MailSite(tmp_path, settings())
+    roots = [str(recordings(tmp_path / "recordings"))]
+    made = MailSite(
+        tmp_path, settings(recordings={"roots": roots, "public_url": "https://audio.example.com/audios"})
+    )
     with made.daemon:
         yield made
 
 
-def test_nothing_found(site: MailSite) -> None:
+def test_recordings(site: MailSite) -> None:
     site.deliver(mail(RAMAIS))
+    found = site.answer()
+    assert (found["To"], found["Cc"]) == (ADMIN, PERSON)
+    assert found["In-Reply-To"] == "<one@mail.example.com>"
+    (record,) = site.settled()
+    assert record.state == "done"
+    assert found["Message-ID"] == f"<{record.request.request_id}.result@example.com>"
+    assert isinstance(record.outcome, RecordingsSent)
+    assert [(row.origin, row.destiny) for row in record.outcome.rows] == [("1121", "1013015")] * 3
+    text = found.get_body(("plain",)).get_content()
+    assert text.count("https://audio.example.com/audios/") >= 1
+    status = site.daemon.status()
+    assert status["mail"]["reading"] is True
+    assert status["mail"]["last_check"]
+    assert status["queue"] == {"pending": 0, "processing": 0, "completed": 1, "failed": 0}
+    shown = site.daemon.ctl("queue", "show", record.request.request_id)
+    assert (shown["status"], shown["state"], shown["tries"]) == ("completed", "done", 1)
+
+
+def test_nothing_found(site: MailSite) -> None:
+    site.deliver(mail(RAMAIS.replace("1121,1122", "1133")))
     found = site.answer()
     assert found["To"] == ADMIN
     assert found["Cc"] == PERSON
     assert found["In-Reply-To"] == "<one@mail.example.com>"
     (record,) = site.settled()
-    assert found["Message-ID"].startswith(f"<{record.request.request_id}.")
-    status = site.daemon.status()
-    assert status["mail"]["reading"] is True
-    assert status["mail"]["last_check"]
-    assert sum(status["queue"].values()) == 1
+    assert isinstance(record.outcome, NothingFound)
 
 
 def test_help_refusal_stranger_and_duplicate(site: MailSite) -> None:
