@@ -18,6 +18,7 @@ PARTS = {
     "publish": "From the outbox to RabbitMQ's confirm",
     "latency": "Latency: from the event's arrival to the confirm, with a real Asterisk 22 and RabbitMQ",
     "memory": "Memory of the daemon",
+    "recordings": "Recordings: search, index, MP3, ZIP",
 }
 
 
