@@ -2,7 +2,8 @@
 
     folder   one row a folder: its path and the mtime at which its names were read (0: look again)
     file     id = folder << 24 | n; a common name is kept in pieces (origin, destiny, time, the rest)
-    party    (extension, wall seconds, file): what a search runs on; numbers that no request can name are not in it
+    party    (extension, wall seconds, file): what a search runs on; longer numbers, which
+             no request can name, are not in it
 
 A folder's mtime changes whenever a name in it comes or goes: where it is still
 the one of the index, the index is right about that folder, and `tree` reads
@@ -115,7 +116,7 @@ class Index:
         """The open connection."""
         if self._connection is None:
             self.open()
-        assert self._connection is not None  # noqa: S101 - `open` raises otherwise
+        assert self._connection is not None
         return self._connection
 
     # -- reading -----------------------------------------------------------
@@ -206,7 +207,7 @@ class Index:
                 folder = connection.execute(
                     "INSERT INTO folder (root, path, mtime) VALUES (?, ?, ?)", (root, path, mtime)
                 ).lastrowid
-                assert folder is not None  # noqa: S101 - an INSERT has one
+                assert folder is not None
                 old: dict[str, int] = {}
             else:
                 folder = known[0]
@@ -221,7 +222,7 @@ class Index:
             table = "party" if not self._building else "temp.posting"
             connection.executemany(
                 f"INSERT OR IGNORE INTO {table} VALUES (?,?,?)",  # noqa: S608
-                sorted(_postings(rows), key=_order),
+                _sorted(_postings(rows)),
             )
         return len(rows), len(gone)
 
@@ -351,8 +352,9 @@ def _postings(rows: Sequence[Row]) -> list[tuple[int | str, int, int]]:
     return found
 
 
-def _order(posting: tuple[int | str, int, int]) -> tuple[bool, int | str, int, int]:
-    return (isinstance(posting[0], str), *posting)
+def _sorted(postings: list[tuple[int | str, int, int]]) -> list[tuple[int | str, int, int]]:
+    """In the order of the table; SQLite has numbers before texts."""
+    return sorted(postings, key=lambda each: (isinstance(each[0], str), *each))
 
 
 @contextmanager

@@ -17,8 +17,8 @@ import msgspec
 
 from daemon.errors import PermanentError
 from daemon.recordings import audio
-from daemon.recordings.names import shown
 from daemon.recordings.model import LeftOut
+from daemon.recordings.names import shown
 from daemon.runtime import process
 
 _SLOWEST: Final = 50_000  # bytes of WAV a second that lame encodes at least; it does twenty times that

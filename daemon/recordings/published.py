@@ -9,6 +9,7 @@ A ZIP is written beside its place as .<name>.part, synced, and renamed.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import secrets
@@ -27,7 +28,7 @@ _KEY_BYTES: Final = 32
 _OURS: Final = re.compile(r"[0-9a-f]{32}")
 _PARTS: Final = re.compile(r"\.[0-9a-f]{32}\.part")
 GRACE: Final = 24 * 3600.0
-"""Seconds after the end of its links, after which a publication is deleted: who comes late is told so meanwhile."""
+"""Seconds between the end of its links and the deletion of a publication."""
 _STALE_PART: Final = 24 * 3600.0
 
 
@@ -75,10 +76,8 @@ class Shelf:
                     file.write(secrets.token_bytes(_KEY_BYTES))
                     file.flush()
                     os.fsync(file.fileno())
-                try:
-                    os.link(fresh, self._key_file)  # the first of two processes wins
-                except FileExistsError:
-                    pass
+                with contextlib.suppress(FileExistsError):  # the first of two processes wins
+                    os.link(fresh, self._key_file)
                 fresh.unlink()
             key = self._key_file.read_bytes()
         except OSError as error:
@@ -166,8 +165,8 @@ class Shelf:
         free = shutil.disk_usage(self.folder).free
         if free < needed + reserve:
             raise TransientError(
-                f"the disk of {self.folder} has {free >> 20} MB free, and {(needed + reserve) >> 20} MB are needed:"
-                " make room there"
+                f"the disk of {self.folder} has {free >> 20} MB free, and"
+                f" {(needed + reserve) >> 20} MB are needed: make room there"
             )
 
 

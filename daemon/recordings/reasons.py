@@ -10,8 +10,10 @@ from typing import Final
 
 REASONS: Final[dict[str, tuple[str, str]]] = {
     "too-many-recordings": (
-        "Foram encontradas {found} gravações, e o limite por pedido é {limit}. Peça um período menor ou menos ramais.",
-        "{found} recordings were found, and a request may have {limit}. Ask for a shorter time or fewer extensions.",
+        "Foram encontradas {found} gravações, e o limite por pedido é {limit}. "
+        "Peça um período menor ou menos ramais.",
+        "{found} recordings were found, and a request may have {limit}. "
+        "Ask for a shorter time or fewer extensions.",
     ),
     "too-many-bytes": (
         "As {found} gravações encontradas somam {size}, e o limite por pedido é {limit}. "

@@ -32,7 +32,7 @@ _NEAR_DAYS: Final = 7
 _NEAR_PATIENCE: Final = 20.0
 _LONGEST_LINK: Final = 7 * 24 * 3600  # of a presigned URL, by Signature Version 4
 _REFUSED: Final = {
-    "SignatureDoesNotMatch": "the signature is refused: correct recordings.s3.secret_access_key, or the clock of this machine",
+    "SignatureDoesNotMatch": "the signature is refused: correct recordings.s3.secret_access_key",
     "InvalidAccessKeyId": "the key is unknown: correct recordings.s3.access_key_id",
     "AccessDenied": "access is denied: let this key list and read the bucket",
     "Forbidden": "access is denied: let this key list and read the bucket",
@@ -69,7 +69,7 @@ class S3Store:
 
     # -- Store -------------------------------------------------------------
     def find(self, extensions: Sequence[str], begin: datetime, end: datetime) -> Found:
-        """TransientError: the store is down, slow, or too large for the time. PermanentError: it refuses us."""
+        """TransientError: it is down, slow, or too large for the time. PermanentError: it refuses us."""
         low, high = self._walls(begin, end)
         found = self._search(frozenset(extensions), low, high, self._patience)
         return Found(one_of_each(found))

@@ -24,7 +24,7 @@ _SWEEP_DEADLINE: Final = 3600.0
 
 
 class IndexService:
-    """Sweeps the roots every SWEEP_EVERY seconds, in a child process: a million names are no work for the hub.
+    """Sweeps the roots every SWEEP_EVERY seconds, in a child process: it is no work for the hub.
 
     A search does not depend on it: what has changed since is read by the search.
     """

@@ -20,7 +20,7 @@ def main() -> int:
     os.nice(10)
     index, *roots = sys.argv[1:]
     try:
-        swept = tree.sweep(Path(index), roots, lambda done, known, read: None)
+        swept = tree.sweep(Path(index), roots, lambda *_: None)
     except TransientError as error:
         print(error, file=sys.stderr)
         return 1

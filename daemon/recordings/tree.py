@@ -39,7 +39,7 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Result(msgspec.Struct, frozen=True):
-    """`refused`: names and codes of what matched and can't be given; `read`: names read from disk; `missing`: roots that can't be."""
+    """`refused`: what can't be given and why; `read`: names read; `missing`: roots that can't be."""
 
     hits: tuple[Hit, ...]
     refused: tuple[tuple[str, str], ...] = ()

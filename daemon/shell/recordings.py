@@ -16,6 +16,7 @@ import msgspec
 from daemon.errors import PermanentError, RequestError, TransientError
 from daemon.recordings import tree, when
 from daemon.recordings.desk import INDEX, Recordings
+from daemon.recordings.model import Recording
 from daemon.recordings.names import shown
 from daemon.runtime.offload import Offload
 from daemon.settings import Settings
@@ -70,8 +71,8 @@ def find(arguments: argparse.Namespace) -> int:
         return _complain(str(error), FAILED)
     finally:
         pool.close()
-    for each in found.left_out:
-        print(f"arimonitor: left out: {each.name}: {each.reason}", file=sys.stderr)
+    for left in found.left_out:
+        print(f"arimonitor: left out: {left.name}: {left.reason}", file=sys.stderr)
     if arguments.json:
         print(msgspec.json.encode([_row(each) for each in found.recordings]).decode())
     else:
@@ -82,7 +83,7 @@ def find(arguments: argparse.Namespace) -> int:
     return FOUND if found.recordings else NONE
 
 
-def _row(each: Any) -> dict[str, object]:
+def _row(each: Recording) -> dict[str, object]:
     return {
         "source": each.source,
         "key": shown(each.key, 4096),

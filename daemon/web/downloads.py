@@ -29,7 +29,7 @@ PATH: Final = "/r/"
 PIECE: Final = 128 * 1024
 """Bytes of one read; a client has the server's whole deadline for each."""
 
-_RANGE: Final = re.compile(r"bytes=([0-9]{0,15})-([0-9]{0,15})")
+_RANGE: Final = re.compile(r"bytes=(?:([0-9]{1,15})-([0-9]{0,15})|-([0-9]{1,15}))")
 _HTML: Final = "text/html; charset=utf-8"
 _PLAYED: Final = "default-src 'none'; media-src 'self'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 _PAGES: Final = {
@@ -63,7 +63,7 @@ class Downloads:
         return Route(PATH, "a published recording", self.answer, below=True)
 
     def answer(self, request: Request) -> Response:
-        """200, 206, 304 never; 404, 410, 416, 503."""
+        """200, 206; 404, 410, 416, 503."""
         link = links.read(self._key(), request.path[len(PATH) :])
         if link is None:
             return self._refused(404, request, None)
@@ -164,13 +164,13 @@ def _opened(path: str, entry: int, publication: str) -> tuple[int, Member] | Non
 
 
 def _span(text: str, size: int) -> tuple[int, int] | None:
-    """First and last byte of a Range header; all where there is none that is understood; None: can't be had."""
+    """First and last byte of a Range header; all where none is understood; None: can't be had."""
     found = _RANGE.fullmatch(text)
-    if found is None or found.groups() == ("", ""):
+    if found is None:
         return 0, size - 1
-    first, last = found.groups()
-    if not first:
-        return (max(0, size - int(last)), size - 1) if int(last) else None
+    first, last, end = found.groups()
+    if end is not None:
+        return (max(0, size - int(end)), size - 1) if int(end) else None
     if int(first) >= size or (last and int(last) < int(first)):
         return None
     return int(first), min(int(last or size - 1), size - 1)

@@ -45,7 +45,8 @@ def test_what_a_name_says(name: str, origin: str, destiny: str, kind: str) -> No
         "", ".mp3", "index.html", "internal-1121-1122-20251027-080000.ogg", "internal-1121-1122.mp3",
         "internal-1121-1122-20251327-080000.mp3", "internal-1121-1122-20250230-080000.mp3",
         "internal-1121-1122-20251027-240000.mp3", "internal-1121-1122-20251027-086000.mp3",
-        "internal-1121-1122-20251027-290000.mp3", "20251027-080000.mp3", "internal-1121-1122-18991027-080000.mp3",
+        "internal-1121-1122-20251027-290000.mp3", "20251027-080000.mp3",
+        "internal-1121-1122-18991027-080000.mp3",
         "internal-1121-1122-20251027-080000.mp3.part", "../../etc/passwd", "internal-a-b-20251027-080000.mp3",
     ],
 )  # fmt: skip
