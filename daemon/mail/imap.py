@@ -136,10 +136,12 @@ class ImapMailbox:
             if number is None or not here.keywords:
                 return False
             for _ in range(TRIES):
-                found = link.fetch(number, ["FLAGS", "MODSEQ"] if here.condstore else ["FLAGS"])
+                # First the number, then the flags: Dovecot may give a newer number than the flags beside it.
+                since = _modseq(link.fetch(number, ["MODSEQ"]) or {}) if here.condstore else None
+                link.noop()
+                found = link.fetch(number, ["FLAGS"])
                 if found is None or _has(found, ACCEPTED):
                     return False
-                since = _modseq(found)
                 if link.store(number, [ACCEPTED], since):
                     return True
         raise TransientError(f"mail {uid} of {self} changes all the time and could not be marked")
