@@ -250,6 +250,8 @@ class SmtpWayOut:
         except smtplib.SMTPResponseException as error:
             raise TransientError(f"{name} said {error.smtp_code} {_words(error.smtp_error)}") from None
         except smtplib.SMTPException as error:
+            if isinstance(error.__context__, TimeoutError):  # smtplib calls it "unexpectedly closed"
+                raise TransientError(f"{name} did not answer within {self.access.timeout:g} s") from None
             raise TransientError(f"{name} broke off: {_words(error)}") from None
         except ssl.SSLCertVerificationError as error:
             raise ServerRefused(
