@@ -115,6 +115,8 @@ class SmtpWayOut:
         """End the connection; `send` opens another."""
         with self._lock:
             self._drop()
+        if self._copies is not None:
+            self._copies.close()
 
     # -- one mail ------------------------------------------------------------------
     def _send(self, answer: Answer) -> None:

@@ -126,7 +126,10 @@ def unavailable_reason() -> str | None:
 
 
 class Dovecot:
-    """One server that a test owns. `extra` lines of configuration; `introspection`: a URL, for XOAUTH2."""
+    """One server that a test owns.
+
+    `extra`: lines of its configuration (BASE is its folder); `introspection`: a URL, for XOAUTH2.
+    """
 
     host = "127.0.0.1"
     username = "monitor"
@@ -160,12 +163,13 @@ class Dovecot:
             plain_port=self.plain_port,
             lmtp_port=self.lmtp_port,
             auth_port=self.auth_port,
-            extra=extra,
+            extra=extra.replace("BASE", str(self.base)),
             oauth2=oauth2,
             mechanisms="xoauth2" if self._introspection else "",
         )
         (self.base / "dovecot.conf").write_text(conf)
         (self.base / "oauth2.conf").write_text(_OAUTH2_CONF.format(url=self._introspection))
+        (self.base / "acl").write_text("* owner lrstipekxa\n")  # all rights but w: no marks of ours
         (self.base / "users").write_text(f"{self.username}:{{PLAIN}}{self.password}\n")
 
     def start(self) -> Self:
@@ -222,7 +226,8 @@ class Dovecot:
 
     def thaw(self) -> None:
         """SIGCONT."""
-        self._signal(signal.SIGCONT)
+        if self._process is not None:
+            self._signal(signal.SIGCONT)
 
     def kill(self) -> None:
         """kill -9 of all of it."""
