@@ -29,6 +29,7 @@ pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
 
 NO_IDLE = "imap_capability = IMAP4rev1 UIDPLUS MOVE LITERAL+ NAMESPACE"
 OLD = "imap_capability = IMAP4rev1"
+PREFIX = "namespace inbox {\n  prefix = INBOX/\n}"
 NO_MARKS = """\
 mail_plugins = acl
 plugin {
@@ -169,9 +170,9 @@ def test_stop_ends_the_wait_and_so_does_another_who_needs_the_mailbox(
 
 
 @pytest.mark.parametrize(
-    "capability", [NO_IDLE, OLD, NO_MARKS], ids=["no IDLE", "IMAP4rev1 alone", "no marks"]
+    "capability", [NO_IDLE, OLD, NO_MARKS, PREFIX], ids=["no IDLE", "IMAP4rev1 alone", "no marks", "prefix"]
 )
-def test_servers_that_can_do_little(capability: str, offload: Offload) -> None:
+def test_servers_of_other_kinds(capability: str, offload: Offload) -> None:
     with Dovecot(capability) as server:
         box = open_box(server, offload)
         box.new()
