@@ -230,6 +230,62 @@ def test_somebody_removes_the_new_file_after_a_crash(site: Site) -> None:
     assert site.there() == AS_IT_WAS
 
 
+def test_somebody_changes_the_old_file_while_it_is_moved(site: Site) -> None:
+    old = site.files / "001565aabb0c.cfg"
+    assert (
+        site.refused(crash_at="written", do=lambda: old.write_bytes(b"1121 edited\n")) == "changed-meanwhile"
+    )
+    assert site.there() == {"001565aabb0c.cfg": b"1121 edited\n"}
+
+
+def request() -> Request:
+    asked = {"ramal": "1121", "mac_atual": OLD, "mac_futuro": NEW}
+    return Request(ID, "MACCHANGE", "person@example.com", asked, server="gv1p")
+
+
+@pytest.mark.parametrize("step", ["begun", "written", "kept"])
+def test_given_up_after_any_step(site: Site, step: str) -> None:
+    with pytest.raises(Crash):
+        site.run(crash_at=step)
+    assert MacChange(lambda: site.settings).abandon(request(), site.work)
+    assert site.there() == AS_IT_WAS
+    assert MacChange(lambda: site.settings).abandon(request(), site.work), "nothing is left"
+    assert site.run().mac_new == NEW, "and it can be asked for again"
+
+
+def test_given_up_while_the_server_is_away(tmp_path: Path) -> None:
+    with Sshd() as server:
+        site = Site(server, tmp_path)
+        with pytest.raises(Crash):
+            site.run(crash_at="kept")
+        server.stop()
+        assert not MacChange(lambda: site.settings).abandon(request(), site.work)
+        server.start()
+        assert MacChange(lambda: site.settings).abandon(request(), site.work)
+        assert site.there() == AS_IT_WAS
+
+
+def test_a_stranger_while_it_is_half_done(tmp_path: Path) -> None:
+    """It is not told that all is as it was."""
+    with Sshd() as server:
+        site = Site(server, tmp_path)
+        with pytest.raises(Crash):
+            site.run(crash_at="written")
+        server.new_host_key()
+        server.restart()
+        with pytest.raises(TransientError, match="has begun"):
+            site.run()
+        server.trust()
+        site.run()
+        assert site.there() == MOVED
+
+
+def test_what_was_moved_is_not_given_up(site: Site) -> None:
+    site.run()
+    assert MacChange(lambda: site.settings).abandon(request(), site.work)
+    assert site.there() == MOVED
+
+
 def test_no_right_to_write(tmp_path: Path) -> None:
     with Sshd("ForceCommand internal-sftp -R") as server:
         site = Site(server, tmp_path)
