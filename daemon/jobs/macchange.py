@@ -116,25 +116,12 @@ class MacChange:
         self._passed("begun")
         try:
             if content:
-                mode = known["mode"]
-                files.write_new(
-                    move.new, content, mode=mode if isinstance(mode, int) else 0o640, temporary=move.temporary
-                )
+                _write(files, move, known, content)
             self._passed("written")
-            if _sha256(files, move.backup) is None:
-                if _sha256(files, move.old) != known["old"]:
-                    raise _ChangedError(f"{move.old} was changed meanwhile")
-                files.rename(move.old, move.backup)
+            _keep_old(files, move, known)
             self._passed("kept")
-        except SshError as error:
+        except (SshError, RequestError):
             self._undo(files, move, journal, known)
-            if isinstance(error, AlreadyThere):
-                raise RequestError(
-                    f"{move.new} was made by somebody else meanwhile", "mac-taken",
-                    mac=move.mac_new, server=move.server.name,
-                ) from error  # fmt: skip
-            if isinstance(error, _ChangedError):
-                raise RequestError(str(error), "changed-meanwhile", extension=move.extension) from error
             raise
         known = {**known, "state": "moved"}
         journal.write(known)
@@ -163,8 +150,35 @@ class MacChange:
         return True
 
 
-class _ChangedError(SshRefused):
-    """The old file is another than the one that was looked at."""
+def _write(files: Files, move: _Move, known: dict[str, object], content: bytes) -> None:
+    mode = known["mode"] if isinstance(known["mode"], int) else 0o640
+    try:
+        files.write_new(move.new, content, mode=mode, temporary=move.temporary)
+    except AlreadyThere as error:
+        raise RequestError(
+            f"{move.new} was made by somebody else meanwhile", "mac-taken",
+            mac=move.mac_new, server=move.server.name,
+        ) from error  # fmt: skip
+
+
+def _keep_old(files: Files, move: _Move, known: dict[str, object]) -> None:
+    """The old file gets its other name, if it is still the one that was looked at."""
+    old = _sha256(files, move.old)
+    try:
+        if old == known["old"]:
+            files.rename(move.old, move.backup)
+            return
+    except AlreadyThere as error:
+        raise _changed_meanwhile(move) from error
+    if old is not None or _sha256(files, move.backup) != known["old"]:
+        raise _changed_meanwhile(move)
+
+
+def _changed_meanwhile(move: _Move) -> RequestError:
+    return RequestError(
+        f"the files of {move.mac_old} or {move.mac_new} were changed meanwhile", "changed-meanwhile",
+        extension=move.extension,
+    )  # fmt: skip
 
 
 def _understood(request: Request, settings: Settings) -> _Move:
@@ -237,10 +251,7 @@ def _goes_on(files: Files, move: _Move, known: dict[str, object]) -> bool:
         old = backup
     if ours and old is not None:
         files.remove(move.new)
-    raise RequestError(
-        f"the files of {move.mac_old} or {move.mac_new} were changed meanwhile", "changed-meanwhile",
-        extension=move.extension,
-    )  # fmt: skip
+    raise _changed_meanwhile(move)
 
 
 def _end_rename(files: Files, move: _Move, known: dict[str, object]) -> None:

@@ -29,7 +29,7 @@ def test_both_languages_name_the_same(code: str) -> None:
 def test_every_code_of_the_commands_has_its_sentence(module: str) -> None:
     text = (SOURCES / f"{module}.py").read_text().replace(" REFUSED", f' "{REFUSED}"')
     for raised in re.finditer(
-        r"raise RequestError\((.*?)\n? *\)(?: from error)?(?:  # fmt: skip)?\n", text, re.S
+        r"(?:raise|return) RequestError\((.*?)\n? *\)(?: from error)?(?:  # fmt: skip)?\n", text, re.S
     ):
         words = re.findall(r'"([a-z]+(?:-[a-z]+)+)"', raised[1])
         assert words, raised[0]
