@@ -8,6 +8,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import re
 import select
 import signal
@@ -567,6 +568,20 @@ def test_programs_that_can_t_be_run(tmp_path: Path) -> None:
     for _ in range(3):
         process.run(["true"], timeout=DEADLINE)
     assert len(os.listdir("/proc/self/fd")) <= before
+
+
+def test_without_descriptors_it_is_for_later_and_none_is_lost() -> None:
+    gc.collect()
+    before = {int(name) for name in os.listdir("/proc/self/fd")}
+    free = [number for number in range(max(before) + 10) if number not in before]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[2], limits[1]))  # one pipe, and half of another
+    try:
+        with pytest.raises(TransientError, match="true can't be started now: Too many open files"):
+            process.run(["true"], timeout=DEADLINE)
+        assert [number for number in free[:2] if Path(f"/proc/self/fd/{number}").exists()] == []
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
 @patched
