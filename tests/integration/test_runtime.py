@@ -571,25 +571,23 @@ def test_programs_that_can_t_be_run(tmp_path: Path) -> None:
 
 
 def open_descriptors() -> set[int]:
-    with os.scandir("/proc/self/fd") as entries:
-        names = [entry.name for entry in entries]
-    return {int(name) for name in names if os.path.exists(f"/proc/self/fd/{name}")}
+    return {number for number in range(1024) if os.path.exists(f"/proc/self/fd/{number}")}
 
 
-def test_without_descriptors_it_is_for_later_and_none_is_lost() -> None:
-    process.run(["true"], timeout=DEADLINE)  # whatever it opens for good is open now
+@pytest.mark.parametrize("room", range(7))  # two pipes, /dev/null, and the pipe of subprocess itself
+def test_without_descriptors_it_is_for_later_and_none_is_lost(room: int) -> None:
     gc.collect()
-    time.sleep(0)  # gevent closes a descriptor in the hub's next turn
     before = open_descriptors()
-    free = [number for number in range(max(before) + 10) if number not in before]
+    free = [number for number in range(1024) if number not in before]
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (free[3], limits[1]))  # one pipe, and half of another
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[room], limits[1]))
     try:
         with pytest.raises(TransientError, match="true can't be started now: Too many open files"):
             process.run(["true"], timeout=DEADLINE)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
-    wait_for(lambda: open_descriptors() == before, "all that was opened is closed")
+    # gevent closes a descriptor in a later turn of the hub.
+    wait_for(lambda: open_descriptors() <= before, "all that was opened is closed")
 
 
 @patched
