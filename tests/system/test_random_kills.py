@@ -57,6 +57,7 @@ class Node:
     def live_and_die(self) -> None:
         """Be killed again and again, each at a moment that only the seed knows."""
         moments = random.Random(f"{SEED} {self.daemon.folder.parent.name} {self.name}")
+        time.sleep(moments.uniform(0.0, 6.0))  # not all at the same time: starting them takes the processor
         for away in self.schedule:
             time.sleep(moments.uniform(0.0, 3.0))
             self.daemon.kill()
@@ -74,6 +75,7 @@ class Site:
     server: Asterisk
     nodes: list[Node]
     crashes: int = 0  # of Asterisk itself
+    given_up: int = 0  # websockets that it did not open again
     rows: dict[str, Row] = field(default_factory=dict)
     failed: str = ""
 
@@ -110,10 +112,22 @@ class Site:
         self.server.idle()
         self.rows = {row.uniqueid: row for row in read(self.server.cdr_rows())}
         for node in self.nodes:
-            node.daemon.connected()
+            self._connected(node)
         for node in self.nodes:
             wait_until(lambda daemon=node.daemon: self._all_told(daemon), f"{node.name} has told all", 60)
             node.daemon.settled()
+
+    def _connected(self, node: Node) -> None:
+        """Asterisk 22.10.1 sometimes gives up an outbound websocket that broke: mended on its console."""
+        try:
+            node.daemon.connected(10)
+        except AssertionError:
+            if not isinstance(self.server, OutboundAsterisk):
+                raise
+            self.given_up += 1
+            self.server.cli(f"ari shutdown websocket session arimonitor-{node.name}")
+            self.server.cli(f"ari start outbound-websocket arimonitor-{node.name}")
+            node.daemon.connected()
 
     def _all_told(self, daemon: ArimonitorDaemon) -> bool:
         ended = {line["body"]["data"]["call"] for line in daemon.messages() if line["type"] == "ended-call"}
@@ -185,7 +199,8 @@ def site(request: pytest.FixtureRequest, sites: dict[str, Site]) -> Site:
     found = sites[request.param]
     kills = sum(len(node.dead) for node in found.nodes)
     print(
-        f"ARIMONITOR_SEED={SEED}: {len(found.rows)} calls, {kills} kills, {found.crashes} crashes of Asterisk"
+        f"ARIMONITOR_SEED={SEED}: {len(found.rows)} calls, {kills} kills, "
+        f"{found.crashes} crashes of Asterisk, {found.given_up} websockets that it gave up"
     )
     assert not found.failed, found.failed
     return found
@@ -218,8 +233,10 @@ def test_one_complete_set_of_messages_of_every_call(site: Site) -> None:
                 body["operation"]["seq"] for body in bodies
             ]
             row, ended = site.rows[call], bodies[-1]["data"]
+            recovered = bodies[-1]["operation"]["recovered"]
             assert (ended["origin"], ended["destiny"]) == (row.source, row.destination)
-            assert (ended["disposition"], ended["answered_by"]) == ("ANSWERED", row.destination)
+            assert ended["disposition"] == "ANSWERED", f"{node.name}: {ended}"
+            assert ended["answered_by"] in (row.destination, None if recovered else row.destination)
             assert abs(ended["duration"] - row.duration) <= 1
             assert abs(ended["billsec"] - row.billsec) <= 1
 
@@ -259,5 +276,5 @@ def test_what_asterisk_queued_is_no_recovered_fact(site: Site) -> None:
             if any(died + SLACK < begun and ended < back - SLACK for died, back in node.dead):
                 queued += 1
                 recovered = [body["operation"]["type"] for body in bodies if body["operation"]["recovered"]]
-                assert not recovered or site.crashes, f"{node.name} {call}: {recovered}"
-    assert queued > 20 or site.crashes
+                assert not recovered or site.crashes or site.given_up, f"{node.name} {call}: {recovered}"
+    assert queued > 20 or site.crashes or site.given_up
