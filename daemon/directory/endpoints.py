@@ -30,7 +30,6 @@ from daemon.directory.contacts import Contact, Place, place_of
 
 UNKNOWN: Final = "unknown"
 ONLINE: Final = "online"
-OFFLINE: Final = "offline"
 
 BY_EVENT: Final = "event"
 BY_AMI: Final = "ami"
