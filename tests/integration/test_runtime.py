@@ -580,7 +580,7 @@ def test_without_descriptors_it_is_for_later_and_none_is_lost(room: int) -> None
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
     # gevent closes a descriptor in a later turn of the hub.
-    wait_for(lambda: open_descriptors() <= before, "all that was opened is closed")
+    wait_until(lambda: open_descriptors() <= before, "all that was opened is closed")
 
 
 @patched
