@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon.errors import RequestError, TransientError
@@ -107,6 +112,32 @@ def test_killed_after_any_step_and_run_again(site: Site, step: str) -> None:
     with pytest.raises(Crash):
         site.run(crash_at=step)
     assert site.there() in (AS_IT_WAS, {**AS_IT_WAS, "805ec0ddee1f.cfg": AFTER}, MOVED)
+    assert site.run().mac_new == NEW
+    assert site.there() == MOVED
+
+
+KILLED = """
+import msgspec, os, signal, sys
+from pathlib import Path
+from daemon.jobs.macchange import MacChange
+from daemon.jobs.model import Request
+from daemon.settings import Settings
+
+settings, request, folder, at = sys.argv[1:]
+settings = Settings.model_validate_json(settings)
+def passed(step):
+    if step == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+MacChange(lambda: settings, passed)(msgspec.json.decode(request, type=Request), Path(folder))
+"""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_kill_9_after_any_step_and_run_again(site: Site, step: str) -> None:
+    server = site.server.settings(provisioning_dir=str(site.files))
+    argv = [json.dumps({"server": [server]}), msgspec.json.encode(request()).decode(), str(site.work), step]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *argv], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
     assert site.run().mac_new == NEW
     assert site.there() == MOVED
 
