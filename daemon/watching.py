@@ -41,6 +41,8 @@ from daemon.settings import AsteriskSettings, Settings, is_loopback, split_addre
 log = logging.getLogger("arimonitor.ari")
 calls_log = logging.getLogger("arimonitor.calls")
 
+_MIRROR_TIMEOUT = 5.0  # seconds for each step of a connection: a reconciliation waits for it
+
 
 @dataclass(slots=True)
 class Watched:
@@ -161,7 +163,7 @@ def mirror_of(
         raise ConfigurationError((f"asterisk.{asterisk.name}.host: no [[server]] has this name",))
     return Mirror(
         asterisk.name,
-        place_of(server),
+        place_of(server, _MIRROR_TIMEOUT),
         asterisk.definitions,
         asterisk.cdr,
         settings.node.data_dir / "mirror" / asterisk.name,

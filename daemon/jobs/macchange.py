@@ -22,11 +22,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from daemon.errors import ArimonitorError, RequestError
+from daemon.errors import ArimonitorError, RequestError, TransientError
 from daemon.jobs.journal import Journal
 from daemon.jobs.model import ExtensionMoved, Request
 from daemon.jobs.provisioning import belongs, file_name, is_extension, is_mac, with_mac
-from daemon.jobs.servers import choose, last_words, session
+from daemon.jobs.servers import REFUSED, choose, last_words, session
 from daemon.settings import ServerSettings, Settings
 from ssh.connection import Connection
 from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused
@@ -76,20 +76,35 @@ class MacChange:
         journal = Journal(folder, "macchange.json")
         known = journal.read()
         if known.get("state") != "moved":
-            with session(move.server) as connection:
-                files = Files(connection)
-                try:
-                    known = self._move(files, move, journal, known)
-                finally:
-                    files.close()
+            try:
+                with session(move.server) as connection:
+                    known = self._move(Files(connection), move, journal, known)
+            except RequestError as error:
+                if error.code != REFUSED or known.get("state") != "begun":
+                    raise
+                # An earlier run has begun something there: it is not told that all is as it was.
+                raise TransientError(f"the move has begun, and can't be ended now: {error}") from error
         if "told" not in known:
-            notified = _notified(move)
-            known = {**known, "told": notified}
+            known = {**known, "told": _notified(move)}
             journal.write(known)
         self._passed("told")
         return ExtensionMoved(
             move.extension, move.server.name, move.mac_old, move.mac_new, bool(known["told"])
         )
+
+    def abandon(self, request: Request, folder: Path) -> bool:
+        """Undo what is left of a move that is given up. False: it can't be undone now; `folder` must stay."""
+        journal = Journal(folder, "macchange.json")
+        try:
+            known = journal.read()
+            if known.get("state") != "begun":
+                return True
+            move = _understood(request, self._settings())
+            with session(move.server) as connection:
+                return self._undo(Files(connection), move, journal, known)
+        except (RequestError, TransientError) as error:
+            log.error("request %s may have left a half move behind: %s", request.request_id, error)
+            return False
 
     def _move(
         self, files: Files, move: _Move, journal: Journal, known: dict[str, object]
@@ -101,21 +116,12 @@ class MacChange:
         self._passed("begun")
         try:
             if content:
-                mode = known["mode"]
-                files.write_new(
-                    move.new, content, mode=mode if isinstance(mode, int) else 0o640, temporary=move.temporary
-                )
+                _write(files, move, known, content)
             self._passed("written")
-            if _sha256(files, move.backup) is None:
-                files.rename(move.old, move.backup)
+            _keep_old(files, move, known)
             self._passed("kept")
-        except SshError as error:
+        except (SshError, RequestError):
             self._undo(files, move, journal, known)
-            if isinstance(error, AlreadyThere):
-                raise RequestError(
-                    f"{move.new} was made by somebody else meanwhile", "mac-taken",
-                    mac=move.mac_new, server=move.server.name,
-                ) from error  # fmt: skip
             raise
         known = {**known, "state": "moved"}
         journal.write(known)
@@ -126,9 +132,10 @@ class MacChange:
         self._passed("moved")
         return known
 
-    def _undo(self, files: Files, move: _Move, journal: Journal, known: dict[str, object]) -> None:
-        """Back to how it was, as far as it is ours; where the server is away, the next run sees to it."""
+    def _undo(self, files: Files, move: _Move, journal: Journal, known: dict[str, object]) -> bool:
+        """Back to how it was, as far as it is ours; False: the server is away, the next run sees to it."""
         try:
+            _end_rename(files, move, known)
             if _sha256(files, move.old) is None and _sha256(files, move.backup) == known["old"]:
                 files.rename(move.backup, move.old)
             if _sha256(files, move.old) is not None and _sha256(files, move.new) == known["new"]:
@@ -137,9 +144,41 @@ class MacChange:
                 files.remove(f"{move.new.rpartition('/')[0]}/{move.temporary}")
         except SshError as error:
             log.warning("what was begun stays until %s is tried again: %s", move.request_id, error)
-            return
+            return False
         journal.write({"state": "undone"})
         log.warning("the move of extension %s was undone request=%s", move.extension, move.request_id)
+        return True
+
+
+def _write(files: Files, move: _Move, known: dict[str, object], content: bytes) -> None:
+    mode = known["mode"] if isinstance(known["mode"], int) else 0o640
+    try:
+        files.write_new(move.new, content, mode=mode, temporary=move.temporary)
+    except AlreadyThere as error:
+        raise RequestError(
+            f"{move.new} was made by somebody else meanwhile", "mac-taken",
+            mac=move.mac_new, server=move.server.name,
+        ) from error  # fmt: skip
+
+
+def _keep_old(files: Files, move: _Move, known: dict[str, object]) -> None:
+    """The old file gets its other name, if it is still the one that was looked at."""
+    old = _sha256(files, move.old)
+    try:
+        if old == known["old"]:
+            files.rename(move.old, move.backup)
+            return
+    except AlreadyThere as error:
+        raise _changed_meanwhile(move) from error
+    if old is not None or _sha256(files, move.backup) != known["old"]:
+        raise _changed_meanwhile(move)
+
+
+def _changed_meanwhile(move: _Move) -> RequestError:
+    return RequestError(
+        f"the files of {move.mac_old} or {move.mac_new} were changed meanwhile", "changed-meanwhile",
+        extension=move.extension,
+    )  # fmt: skip
 
 
 def _understood(request: Request, settings: Settings) -> _Move:
@@ -199,11 +238,9 @@ def _goes_on(files: Files, move: _Move, known: dict[str, object]) -> bool:
 
     Raises RequestError where somebody changed the files meanwhile; what was ours is undone then.
     """
-    old, new = _sha256(files, move.old), _sha256(files, move.new)
-    backup, ours = _sha256(files, move.backup), new == known["new"]
-    if old == backup == known["old"]:  # OpenSSH renames by a link and an unlink: it died between the two
-        files.remove(move.backup)
-        backup = None
+    _end_rename(files, move, known)
+    old, backup = _sha256(files, move.old), _sha256(files, move.backup)
+    ours = _sha256(files, move.new) == known["new"]
     if ours and (old, backup) in ((known["old"], None), (None, known["old"])):
         files.remove(f"{move.new.rpartition('/')[0]}/{move.temporary}")
         return True
@@ -214,10 +251,13 @@ def _goes_on(files: Files, move: _Move, known: dict[str, object]) -> bool:
         old = backup
     if ours and old is not None:
         files.remove(move.new)
-    raise RequestError(
-        f"the files of {move.mac_old} or {move.mac_new} were changed meanwhile", "changed-meanwhile",
-        extension=move.extension,
-    )  # fmt: skip
+    raise _changed_meanwhile(move)
+
+
+def _end_rename(files: Files, move: _Move, known: dict[str, object]) -> None:
+    """OpenSSH renames by a link and an unlink: where it died between the two, the file has both names."""
+    if _sha256(files, move.old) == _sha256(files, move.backup) == known["old"]:
+        files.remove(move.backup)
 
 
 def _notified(move: _Move) -> bool:
@@ -246,6 +286,12 @@ def _changed(content: bytes, move: _Move) -> bytes:
 
 
 def _sha256(files: Files, path: str) -> str | None:
+    """None: nothing is there; "": something that is none of ours."""
+    there = files.stat(path)
+    if there is None:
+        return None
+    if not there.regular or there.size > _MOST_BYTES:
+        return ""
     try:
         return _hash(files.read(path, most=_MOST_BYTES))
     except NoSuchFile:

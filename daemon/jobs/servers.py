@@ -18,6 +18,8 @@ from ssh.connection import Connection, Output
 from ssh.errors import SshError
 from ssh.remote import run
 
+REFUSED = "server-refused"
+"""The code of what the server did not let us do; nothing was done there."""
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -66,7 +68,7 @@ def session(server: ServerSettings) -> Iterator[Connection]:
     except PermanentError as error:
         if not isinstance(error.__cause__, SshError):
             raise
-        raise RequestError(str(error), "server-refused", server=server.name) from error
+        raise RequestError(str(error), REFUSED, server=server.name) from error
 
 
 def execute(connection: Connection, argv: Sequence[str], *, seconds: float = 20.0) -> Output:

@@ -50,7 +50,7 @@ log = logging.getLogger("arimonitor.mail")
 
 LIVENESS: Final = 120.0
 """Seconds of IDLE after which the server is asked whether it is there; RFC 2177 allows 29 minutes."""
-FIRST_ROUND: Final = 10.0
+FIRST_ROUND: Final = 3.0
 """The first is short: what came together with the begin of IDLE is told at its end only."""
 SLICE: Final = 1.0
 """Seconds until `stop` is noticed."""
@@ -102,6 +102,7 @@ class ImapMailbox:
     def new(self) -> Sequence[Letter]:
         """The mails that nobody has finished with, oldest first; connects where it must."""
         with self._step("looking for new mails") as (link, here):
+            link.noop()  # some servers look for news at the end of a command only
             self._sweep(link, here)
             uids = self._candidates(link, here)
             self._last = max(uids, default=self._last)
@@ -135,10 +136,12 @@ class ImapMailbox:
             if number is None or not here.keywords:
                 return False
             for _ in range(TRIES):
-                found = link.fetch(number, ["FLAGS", "MODSEQ"] if here.condstore else ["FLAGS"])
+                # First the number, then the flags: Dovecot may give a newer number than the flags beside it.
+                since = _modseq(link.fetch(number, ["MODSEQ"]) or {}) if here.condstore else None
+                link.noop()
+                found = link.fetch(number, ["FLAGS"])
                 if found is None or _has(found, ACCEPTED):
                     return False
-                since = _modseq(found) if here.condstore else None
                 if link.store(number, [ACCEPTED], since):
                     return True
         raise TransientError(f"mail {uid} of {self} changes all the time and could not be marked")
@@ -232,7 +235,6 @@ class ImapMailbox:
 
     # -- looking -------------------------------------------------------------------------
     def _candidates(self, link: ImapLink, here: Folder) -> list[int]:
-        link.noop()  # some servers look for new mail at the end of a command only
         criteria = candidates(self._clock(), self._max_age, keywords=here.keywords)
         uids = link.search(criteria)
         start = self._start
@@ -371,6 +373,7 @@ class ImapMailbox:
 
     def _came_meanwhile(self, link: ImapLink, here: Folder) -> bool:
         """Whether something came since the last look: what other commands were told is not told again."""
+        link.noop()
         criteria = candidates(self._clock(), self._max_age, keywords=here.keywords)
         return any(uid > self._last for uid in link.search(["UID", f"{self._last + 1}:*", *criteria]))
 
@@ -388,6 +391,7 @@ def _has(found: dict[bytes, Any], keyword: str) -> bool:
     return keyword.lower().encode() in {bytes(flag).lower() for flag in found.get(b"FLAGS", ())}
 
 
-def _modseq(found: dict[bytes, Any]) -> int:
+def _modseq(found: dict[bytes, Any]) -> int | None:
+    """None: the server keeps none, and a change can't be made conditional."""
     value = found.get(b"MODSEQ", 0)
-    return int(value[0] if isinstance(value, tuple | list) else value)
+    return int(value[0] if isinstance(value, tuple | list) else value) or None

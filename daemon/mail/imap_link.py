@@ -139,7 +139,7 @@ class ImapLink:
             found = self._client.select_folder(self._full(name), readonly=readonly)
             permanent = found.get(b"PERMANENTFLAGS", ())
             next_uid = found.get(b"UIDNEXT", 0) or max(self._client.search("ALL"), default=0) + 1
-            condstore = b"HIGHESTMODSEQ" in found and self._client.has_capability("CONDSTORE")
+            condstore = b"NOMODSEQ" not in found and self._client.has_capability("CONDSTORE")
         return Folder(name, int(found.get(b"UIDVALIDITY", 0)), int(next_uid), rb"\*" in permanent, condstore)
 
     def make(self, name: str) -> None:

@@ -66,8 +66,9 @@ def recordings(request: Request, found: RecordingsSent, shown: int, zone: tzinfo
             )
         )
     if found.bundle:
+        weight = size(found.bundle_bytes, lang).replace(" ", "\u00a0")
         label = pick(lang, "Baixar todas em um ZIP", "Download all as one ZIP")
-        blocks.append(Button(f"{label} ({size(found.bundle_bytes, lang)})", found.bundle))
+        blocks.append(Button(f"{label} ({weight})", found.bundle))
     blocks += _left_out(found.left_out, say, lang, in_zip=bool(found.bundle))
     if found.rate:
         blocks.append(

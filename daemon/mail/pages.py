@@ -78,8 +78,8 @@ def failed(request: Request, sentence: str) -> Page:
             Text(
                 pick(
                     lang,
-                    f"Nada ficou pela metade. Se pedir ajuda, informe o código {request.request_id}.",
-                    f"Nothing was left half done. When you ask for help, give the code {request.request_id}.",
+                    f"Se pedir ajuda, informe o código {request.request_id}.",
+                    f"When you ask for help, give the code {request.request_id}.",
                 ),
                 quiet=True,
             ),

@@ -115,6 +115,8 @@ class SmtpWayOut:
         """End the connection; `send` opens another."""
         with self._lock:
             self._drop()
+        if self._copies is not None:
+            self._copies.close()
 
     # -- one mail ------------------------------------------------------------------
     def _send(self, answer: Answer) -> None:
@@ -250,6 +252,8 @@ class SmtpWayOut:
         except smtplib.SMTPResponseException as error:
             raise TransientError(f"{name} said {error.smtp_code} {_words(error.smtp_error)}") from None
         except smtplib.SMTPException as error:
+            if isinstance(error.__context__, TimeoutError):  # smtplib calls it "unexpectedly closed"
+                raise TransientError(f"{name} did not answer within {self.access.timeout:g} s") from None
             raise TransientError(f"{name} broke off: {_words(error)}") from None
         except ssl.SSLCertVerificationError as error:
             raise ServerRefused(

@@ -17,6 +17,7 @@ of power, and then "accepted" would be a lie.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -147,6 +148,8 @@ class Database:
     def open(self) -> int:
         """Open or make it and check it whole; the version found (0: new). May raise schema.FromTheFuture."""
         with _translated():
+            # Calls are not for everybody to read; the log gets the same rights as the file.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
             self._writer = self._connect()
             self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._writer.execute("PRAGMA journal_mode = WAL")

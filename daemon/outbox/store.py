@@ -263,9 +263,8 @@ class Outbox:
         )
 
     def _hold(self, tickets: Sequence[Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
-        keys = [row[1] for batch in batches for row, _ in batch]
         try:
-            known: set[bytes] = self._reading(self._database.known, keys)
+            known: set[bytes] = self._reading(self._database.known, [row[1] for b in batches for row, _ in b])
         except TransientError:
             known = set()  # nobody can say now; it is asked again when they are written
         for ticket, batch in zip(tickets, batches, strict=True):
@@ -276,8 +275,7 @@ class Outbox:
                     fresh.append((row, message))
             if len(fresh) > self._spill.room:
                 ticket.error = OutboxFull(
-                    f"the outbox's disk is full and {len(self._spill)} messages are held in memory:"
-                    " no room for more"
+                    f"no room: the outbox's disk is full, {len(self._spill)} messages are held in memory"
                 )
                 known.difference_update(row[1] for row, _ in fresh)
                 continue

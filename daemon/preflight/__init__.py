@@ -29,6 +29,7 @@ from daemon.preflight.local import (
     readable_folder,
     writable_folder,
 )
+from daemon.preflight.mail import mail_checks
 from daemon.preflight.report import Check, as_json, as_table
 from daemon.settings import AsteriskSettings, Settings, split_address
 
@@ -256,10 +257,7 @@ def _elsewhere(settings: Settings) -> Iterator[Check]:
         for text in settings.ha.hosts.split(","):
             host, port = split_address(text.strip() if ":" in text else text.strip() + ":2181")
             yield open_port("ZooKeeper", host, port, "ha.hosts")
-    if settings.mail.inbox == "imap":
-        yield open_port("IMAP", settings.mail.imap.host, settings.mail.imap.port, "mail.imap.host and port")
-    if settings.mail.outbox == "smtp":
-        yield open_port("SMTP", settings.mail.smtp.host, settings.mail.smtp.port, "mail.smtp.host and port")
+    yield from mail_checks(settings)
     for peer in settings.peer:
         yield machines.login("peer", peer)
     for server in settings.server:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon.errors import RequestError, TransientError
@@ -111,6 +116,32 @@ def test_killed_after_any_step_and_run_again(site: Site, step: str) -> None:
     assert site.there() == MOVED
 
 
+KILLED = """
+import msgspec, os, signal, sys
+from pathlib import Path
+from daemon.jobs.macchange import MacChange
+from daemon.jobs.model import Request
+from daemon.settings import Settings
+
+settings, request, folder, at = sys.argv[1:]
+settings = Settings.model_validate_json(settings)
+def passed(step):
+    if step == at:
+        os.kill(os.getpid(), signal.SIGKILL)
+MacChange(lambda: settings, passed)(msgspec.json.decode(request, type=Request), Path(folder))
+"""
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_kill_9_after_any_step_and_run_again(site: Site, step: str) -> None:
+    server = site.server.settings(provisioning_dir=str(site.files))
+    argv = [json.dumps({"server": [server]}), msgspec.json.encode(request()).decode(), str(site.work), step]
+    killed = subprocess.run([sys.executable, "-c", KILLED, *argv], check=False, timeout=60)
+    assert killed.returncode == -signal.SIGKILL
+    assert site.run().mac_new == NEW
+    assert site.there() == MOVED
+
+
 @pytest.mark.parametrize("step", ["begun", "written", "kept"])
 def test_cut_after_any_step_and_run_again(tmp_path: Path, step: str) -> None:
     with Sshd() as server:
@@ -206,8 +237,7 @@ def test_somebody_makes_the_new_file_first(site: Site) -> None:
 def test_somebody_took_the_name_of_the_backup(site: Site) -> None:
     """The second step fails for good: the first is undone."""
     backup = site.files / f"001565aabb0c.cfg.bak-{ID}"
-    with pytest.raises((RequestError, TransientError)):
-        site.run(crash_at="written", do=backup.mkdir)
+    assert site.refused(crash_at="written", do=backup.mkdir) == "changed-meanwhile"
     backup.rmdir()
     assert site.there() == AS_IT_WAS
     site.run()
@@ -228,6 +258,62 @@ def test_somebody_removes_the_new_file_after_a_crash(site: Site) -> None:
     (site.files / "805ec0ddee1f.cfg").unlink()
     assert site.refused() == "changed-meanwhile"
     assert site.there() == AS_IT_WAS
+
+
+def test_somebody_changes_the_old_file_while_it_is_moved(site: Site) -> None:
+    old = site.files / "001565aabb0c.cfg"
+    assert (
+        site.refused(crash_at="written", do=lambda: old.write_bytes(b"1121 edited\n")) == "changed-meanwhile"
+    )
+    assert site.there() == {"001565aabb0c.cfg": b"1121 edited\n"}
+
+
+def request() -> Request:
+    asked = {"ramal": "1121", "mac_atual": OLD, "mac_futuro": NEW}
+    return Request(ID, "MACCHANGE", "person@example.com", asked, server="gv1p")
+
+
+@pytest.mark.parametrize("step", ["begun", "written", "kept"])
+def test_given_up_after_any_step(site: Site, step: str) -> None:
+    with pytest.raises(Crash):
+        site.run(crash_at=step)
+    assert MacChange(lambda: site.settings).abandon(request(), site.work)
+    assert site.there() == AS_IT_WAS
+    assert MacChange(lambda: site.settings).abandon(request(), site.work), "nothing is left"
+    assert site.run().mac_new == NEW, "and it can be asked for again"
+
+
+def test_given_up_while_the_server_is_away(tmp_path: Path) -> None:
+    with Sshd() as server:
+        site = Site(server, tmp_path)
+        with pytest.raises(Crash):
+            site.run(crash_at="kept")
+        server.stop()
+        assert not MacChange(lambda: site.settings).abandon(request(), site.work)
+        server.start()
+        assert MacChange(lambda: site.settings).abandon(request(), site.work)
+        assert site.there() == AS_IT_WAS
+
+
+def test_a_stranger_while_it_is_half_done(tmp_path: Path) -> None:
+    """It is not told that all is as it was."""
+    with Sshd() as server:
+        site = Site(server, tmp_path)
+        with pytest.raises(Crash):
+            site.run(crash_at="written")
+        server.new_host_key()
+        server.restart()
+        with pytest.raises(TransientError, match="has begun"):
+            site.run()
+        server.trust()
+        site.run()
+        assert site.there() == MOVED
+
+
+def test_what_was_moved_is_not_given_up(site: Site) -> None:
+    site.run()
+    assert MacChange(lambda: site.settings).abandon(request(), site.work)
+    assert site.there() == MOVED
 
 
 def test_no_right_to_write(tmp_path: Path) -> None:

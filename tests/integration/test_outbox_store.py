@@ -58,6 +58,18 @@ def test_the_same_id_is_kept_once_also_after_its_confirm_and_a_restart(tmp_path:
         assert [e.message for e in box.pending("")] == [message("b"), message("c"), message("d")]
 
 
+def test_calls_are_not_for_everybody_to_read(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with outbox(tmp_path) as box:
+            box.store([message("a")])
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert {"outbox.sqlite", "outbox.sqlite-wal"} < modes.keys()
+    assert {name for name, mode in modes.items() if mode & 0o007} == set()
+
+
 def test_pages_and_brokers(tmp_path: Path) -> None:
     with outbox(tmp_path) as box:
         box.store([message(str(i), order=str(i), broker="ab"[i % 2]) for i in range(300)])

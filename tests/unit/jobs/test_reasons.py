@@ -9,6 +9,7 @@ from string import Formatter
 import pytest
 
 from daemon.jobs.reasons import REASONS
+from daemon.jobs.servers import REFUSED
 
 SOURCES = Path(__file__).parents[3] / "daemon/jobs"
 
@@ -26,9 +27,9 @@ def test_both_languages_name_the_same(code: str) -> None:
 
 @pytest.mark.parametrize("module", ["servers", "checkip", "macchange"])
 def test_every_code_of_the_commands_has_its_sentence(module: str) -> None:
-    text = (SOURCES / f"{module}.py").read_text()
+    text = (SOURCES / f"{module}.py").read_text().replace(" REFUSED", f' "{REFUSED}"')
     for raised in re.finditer(
-        r"raise RequestError\((.*?)\n? *\)(?: from error)?(?:  # fmt: skip)?\n", text, re.S
+        r"(?:raise|return) RequestError\((.*?)\n? *\)(?: from error)?(?:  # fmt: skip)?\n", text, re.S
     ):
         words = re.findall(r'"([a-z]+(?:-[a-z]+)+)"', raised[1])
         assert words, raised[0]
