@@ -20,8 +20,8 @@ FORMS: dict[str, str] = {
 
 _TOKENS = {
     "token-missing": (
-        "Este pedido precisa do seu token: 8 dígitos entre colchetes, no início do assunto, como [1A2B3C4D].",
-        "This request needs your token: 8 digits in brackets in front of the subject, such as [1A2B3C4D].",
+        "Este pedido precisa do seu token: 8 dígitos entre colchetes, no início do assunto, como [XXXXXXXX].",
+        "This request needs your token: 8 digits in brackets in front of the subject, such as [XXXXXXXX].",
     ),
     "token-wrong": (
         "O token informado não é válido para o seu endereço de e-mail. Confira os 8 dígitos.",
@@ -40,8 +40,8 @@ _TOKENS = {
         "What is in brackets looks like a token, but a token has exactly 8 digits (0 to 9 and A to F).",
     ),
     "token-brackets": (
-        "O token deve estar entre colchetes, no início do assunto, como [1A2B3C4D].",
-        "The token must be in square brackets in front of the subject, such as [1A2B3C4D].",
+        "O token deve estar entre colchetes, no início do assunto, como [XXXXXXXX].",
+        "The token must be in square brackets in front of the subject, such as [XXXXXXXX].",
     ),
     "token-place": (
         "O token deve estar no início do assunto, antes do comando.",
