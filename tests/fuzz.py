@@ -1,4 +1,4 @@
-"""A fuzzer for everything that takes what others send: events, the console, definition files, configuration.
+"""A fuzzer for everything that takes what others send: events, the console, files, configuration, mails.
 
     python -m tests.fuzz [--seconds 60] [--seed N]
 
@@ -28,6 +28,7 @@ from daemon.directory.definitions import assemble, parse_clients, parse_endpoint
 from daemon.directory.model import Directory
 from daemon.errors import ConfigurationError
 from daemon.settings.draft import Draft
+from tests import fuzz_mail
 from tests.unit.calls import expectations as ex
 
 REPOSITORY = Path(__file__).parents[1]
@@ -152,7 +153,13 @@ def configuration(rng: random.Random) -> None:
             raise AssertionError("refused without a reason") from error
 
 
-TARGETS: tuple[Callable[[random.Random], None], ...] = (calls, console, definitions, configuration)
+TARGETS: tuple[Callable[[random.Random], None], ...] = (
+    calls,
+    console,
+    definitions,
+    configuration,
+    *fuzz_mail.TARGETS,
+)
 
 
 def round_of(seed: int) -> None:

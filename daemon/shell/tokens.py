@@ -53,7 +53,7 @@ def new(arguments: argparse.Namespace) -> int:
     if not is_address(arguments.sender):
         return _refused("--sender: one mail address, such as person@example.com")
     try:
-        token = normal(arguments.token) if arguments.token is not None else secrets.token_hex(4).upper()
+        token = normal(arguments.token) if arguments.token is not None else _fresh()
     except ValueError as error:
         return _refused(f"--token: {error}")
     entry = entry_of(token, arguments.sender, datetime.now(UTC), arguments.days, secrets.token_bytes(16))
@@ -109,6 +109,13 @@ def _lines(tokens: Tokens, now: datetime) -> list[str]:
         f"{entry.created:%Y-%m-%d}  {entry.expires:%Y-%m-%d}  {_state(entry, now)}"
         for entry in tokens.entries
     ]
+
+
+def _fresh() -> str:
+    """A random token with a letter in it: one of digits only looks like an extension."""
+    while (token := secrets.token_hex(4).upper()).isdigit():
+        pass
+    return token
 
 
 _EVERYBODY = "(every whitelisted sender)"
