@@ -107,7 +107,8 @@ FROM = [
     (["person@example.com <other@example.net>"], "other@example.net"),
     (['"person@example.com" <other@example.net>'], "other@example.net"),
     # the Kelvin sign is no k, and does not become one
-    (["\u212aate@example.com"], "\u212aate@example.com"),
+    (["\u212aate@example.com"], ""),
+    (["joão@example.com"], ""),
 ]
 
 
