@@ -16,6 +16,8 @@ from collections.abc import Iterator, Sequence
 
 from daemon.mail.addresses import domain_of, lower
 
+_LONGEST = 10_000  # no mail host writes such a line
+
 _BY = re.compile(r"(?:^|\s)by\s+\[?([^\s;()\[\]]{1,255})", re.IGNORECASE)
 _FROM = re.compile(r"\s*from\s", re.IGNORECASE)
 _METHOD = re.compile(r"([a-z0-9-]+)(?:\s*/\s*[0-9]+)?\s*=\s*([a-z]+)(?=\s|$)", re.IGNORECASE)
@@ -30,6 +32,8 @@ def is_authentic(trace: Sequence[tuple[str, str]], authserv_id: str, sender: str
     if not authserv_id:
         return True
     for name, value in trace:
+        if len(value) > _LONGEST:
+            return False
         if name == "received":
             if _is_foreign(value, authserv_id):
                 return False

@@ -443,3 +443,11 @@ def test_now_decides_about_the_future_only() -> None:
     subject = "RAMAIS=1121 INICIO=01/11/2025 12:00 FIM=02/11/2025"
     assert isinstance(parse(subject, LIMITS, datetime(2025, 11, 1, 15, 0, tzinfo=UTC)), Parsed)
     assert isinstance(parse(subject, LIMITS, datetime(2025, 11, 1, 14, 59, tzinfo=UTC)), Refusal)
+
+
+def test_a_subject_that_is_too_long_is_not_read_in_part() -> None:
+    for subject in ("Re: " * 990 + R, "x" * 4_001, f"{R} " + "x" * 5_000):
+        refusal = parse(subject, LIMITS, NOW)
+        assert isinstance(refusal, Refusal)
+        assert refusal.code == "too-long"
+    assert isinstance(parse("Re: " * 900 + R, LIMITS, NOW), Parsed)
