@@ -115,7 +115,7 @@ TOKEN = st.sampled_from(("1A2B3C4D", "0badcafe", "DEADBEEF", "1a2B3c4D"))
 @settings(max_examples=600, deadline=None)
 def test_a_token_is_never_shown(token: str, before: list[str], behind: list[str], glue: str) -> None:
     front = " ".join(before)
-    if front[-1:].lower() in tuple("0123456789abcdef"):
+    if plain(front)[-1:].lower() in tuple("0123456789abcdef"):
         front += " "  # else it is no token but a part of a longer number
     text = front + glue + token + " " + " ".join(behind)
     incoming = read(letter_of("1", f"From: {TECH}\nSubject: {text}\n".encode(), 0.0))
