@@ -275,8 +275,8 @@ _NETWORK = {
 REASONS: dict[str, tuple[str, str]] = {**_TOKENS, **_TRUST, **_GRAMMAR, **_NETWORK}
 
 _UNKNOWN = (
-    "O pedido não pôde ser atendido ({code}). O administrador foi avisado no registro do sistema.",
-    "The request could not be served ({code}). The administrator finds more in the log.",
+    "O pedido não pôde ser atendido ({code}). Por favor, fale com o administrador.",
+    "The request could not be served ({code}). Please talk to the administrator.",
 )
 _RIGHT_FORM = ("A forma certa é:", "The right form is:")
 _OR = (" ou ", " or ")
@@ -289,10 +289,17 @@ def sentence(failure: Failure, language: str) -> str:
     """
     at = 1 if language == "en" else 0
     known = REASONS.get(failure.code) or jobs.REASONS.get(failure.code) or _UNKNOWN
-    told = known[at].format_map({"code": failure.code, **failure.names})
+    told = known[at].format_map(_Names(failure.names, code=failure.code))
     if FORM_OF not in failure.names:
         return told
     return f"{told} {_RIGHT_FORM[at]} {form(failure.names[FORM_OF], language)}"
+
+
+class _Names(dict[str, str]):
+    """What a sentence names. What is missing is left out: an answer without a name is better than none."""
+
+    def __missing__(self, name: str) -> str:
+        return "…"
 
 
 def form(command: str, language: str) -> str:

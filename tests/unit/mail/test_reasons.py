@@ -1,5 +1,4 @@
 """Every code has its sentence in both languages, and the names that it names."""
-# ruff: noqa: E501 - tables: one row, one line
 
 from __future__ import annotations
 
@@ -71,10 +70,11 @@ SAID = [
         "“12” não é um ramal: um ramal tem de 3 a 8 dígitos. "
         "A forma certa é: RAMAIS=1121,1122 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00",
     ),
+    (Failure("missing-key", {}), "Falta …= no assunto."),
     (Failure("unknown-key", {"key": "{0}{x}"}), "“{0}{x}=” não é conhecido."),
     (
         Failure("never-heard-of"),
-        "O pedido não pôde ser atendido (never-heard-of). O administrador foi avisado no registro do sistema.",
+        "O pedido não pôde ser atendido (never-heard-of). Por favor, fale com o administrador.",
     ),
 ]
 

@@ -61,6 +61,22 @@ def test_what_another_process_changes_is_seen(tmp_path: Path) -> None:
     assert ours.load() == Tokens()
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_makes_no_file_that_the_daemon_cannot_read(tmp_path: Path) -> None:
+    home, folder = tmp_path / "data", tmp_path / "etc"
+    home.mkdir()
+    folder.mkdir()
+    os.chown(home, 12345, 12346)
+    file = TokensFile(folder / "tokens", home=home)
+    for _ in range(2):
+        file.change(lambda tokens: tokens.added(entry_of("1A2B3C4D", PERSON, NOW, 30, b"s" * 16)))
+        status = file.path.stat()
+        assert (status.st_uid, status.st_gid, status.st_mode & 0o777) == (12345, 12346, 0o600)
+    os.chown(file.path, 12347, 12348)
+    file.change(lambda tokens: tokens)
+    assert file.path.stat().st_uid == 12347
+
+
 @pytest.mark.parametrize("data", [b"", b"1A2B3C4D\n", b"[]", b'{"entries": [{"id": 1}]}', b"\xff\xfe"])
 def test_another_file_is_refused_without_quoting_it(tmp_path: Path, data: bytes) -> None:
     path = tmp_path / "tokens"
