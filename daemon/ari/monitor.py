@@ -96,6 +96,7 @@ class Monitor:
     when all is durable; storing an id twice keeps it once.
     `on_mark` is told of Opened, Lost and Overflow, in line with the events;
     the facts that it returns (a reconciliation's) go the same way as others.
+    `gap_since` says from when events may have been missed (s since the epoch).
     """
 
     def __init__(
@@ -107,6 +108,7 @@ class Monitor:
         store: Callable[[Sequence[Message], Mapping[str, bytes | None]], object],
         *,
         on_mark: Callable[[Mark], Sequence[Told]] | None = None,
+        gap_since: Callable[[], float | None] = lambda: None,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -117,6 +119,7 @@ class Monitor:
         self._render = render
         self._store = store
         self._on_mark = on_mark
+        self._gap_since = gap_since
         self._backoff = backoff or Backoff(first=0.1, factor=2.0, cap=5.0, jitter=0.3)
         self._clock = clock
         self._taps: tuple[Tap, ...] = ()
@@ -313,6 +316,8 @@ class Monitor:
 
     def _heard(self, now: float) -> float:
         """Until when all events were seen; 0: this process saw none, and what an earlier one wrote holds."""
+        if (gap := self._gap_since()) is not None:
+            return gap  # the next process must not take it for over
         if not self._connected:
             return self._lost_since
         return self._last_event if self._inbox.events else now

@@ -244,7 +244,9 @@ class ServerListener(Listener):
         def wait(answered: Callable[[], bool], deadline: float) -> None:
             sock.collect(lambda: answered() or stop.is_set(), deadline)
 
-        rest = SocketRest(self._exchange, timeout=_FIRST_ANSWER, breaker=Breaker(threshold=1_000), wait=wait)
+        # An application that was taken from us has no queue, and often no answers either.
+        patience = self._request_timeout if self._taken else _FIRST_ANSWER
+        rest = SocketRest(self._exchange, timeout=patience, breaker=Breaker(threshold=1_000), wait=wait)
         startup, subscribed_before = "", False
         self._doubt = ""
         # What reaches Asterisk 22 right behind the handshake it reads along with it, and then overlooks.

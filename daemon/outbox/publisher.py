@@ -179,7 +179,7 @@ class Publisher:
         if asked:
             try:
                 window.fill(asked, self._outbox.load(asked))
-            except TransientError:
+            except BaseException:  # also one that ends this life of the service: the next has this window
                 window.give_back(asked)
                 raise
         if not self._may_read:

@@ -238,3 +238,18 @@ def test_whatever_happens_order_holds_and_nothing_is_lost(
     assert window.parked == 0
     assert sum(len(d) for d in delivered.values()) == total
     assert all(d == sorted(d) for d in delivered.values())
+
+
+def test_a_clock_that_is_set_back_parks_nobody_for_longer() -> None:
+    """A machine may start with a clock that is years ahead: nobody waits for those years."""
+    window = Window(retry=60)
+    window.add([entry(1, "a")], now=1000)
+    window.next_to_send(10)
+    window.nack(1, now=1000)
+    assert window.next_to_load(10, now=1001) == []
+    assert window.next_to_load(10, now=999) == [1]
+    window = Window(retry=60)
+    window.add([entry(1, "a", next_try=1060), entry(2, "b", next_try=70)], now=10)
+    assert seqs(window.next_to_send(10)) == [1]
+    assert window.next_to_load(10, now=69) == []
+    assert window.next_to_load(10, now=70) == [2]
