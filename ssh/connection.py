@@ -85,6 +85,7 @@ class Connection:
         client.set_missing_host_key_policy(_Reject())
         watchdog = Timer(4 * place.timeout, client.close)
         watchdog.daemon = True
+        begun = time.monotonic()
         watchdog.start()
         try:
             client.connect(
@@ -103,6 +104,13 @@ class Connection:
         except BaseException as error:
             client.close()
             translated = _connect_error(place, error)
+            if (
+                translated is None
+                and isinstance(error, Exception)
+                and time.monotonic() - begun > place.timeout
+            ):
+                # paramiko fails in ways of its own when it is closed at the deadline
+                translated = SshUnreachable(f"{place}: no connection within {4 * place.timeout:g} s")
             if translated is None:
                 raise
             raise translated from error

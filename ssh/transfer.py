@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ssh.connection import Connection
-from ssh.errors import AlreadyThere, NoSuchFile, SshRefused, SshUnreachable
+from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused, SshUnreachable
 
 _CHUNK: Final = 32 * 1024
 _AHEAD: Final = 4 * 1024 * 1024  # bytes asked for at a time
@@ -58,8 +58,9 @@ class Files:
         self._client: Any = connection.files()
 
     def close(self) -> None:
-        """End the session."""
-        self._client.close()
+        """End the session. Never raises: a connection that broke is closed."""
+        with contextlib.suppress(SshError), self._step("closing of SFTP") as client:
+            client.close()
 
     @contextlib.contextmanager
     def _step(self, what: str, seconds: float | None = None) -> Iterator[Any]:
@@ -101,8 +102,9 @@ class Files:
         beside = posixpath.join(posixpath.dirname(path), temporary)
         with self._step(f"writing of {path}", 6 * self._connection.place.timeout) as client:
             with client.open(beside, "wb") as file:
+                client.chmod(beside, 0o600)
                 file.write(data)
-                client.chmod(beside, mode)
+            client.chmod(beside, mode)
             with client.open(beside, "rb") as file:
                 if file.read(len(data) + 1) != data:
                     raise SshUnreachable(f"{self._connection.place}: {beside} is not what was written")
@@ -177,6 +179,7 @@ class Files:
         done = known.size if known is not None and known.size <= size else 0
         with self._step(f"sending of {path}", deadline) as client:
             with client.open(part, "ab" if done else "wb") as target, local.open("rb") as source:
+                client.chmod(part, 0o600)
                 target.set_pipelined(True)
                 source.seek(done)
                 pace = _Pace(rate, deadline)

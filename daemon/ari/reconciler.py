@@ -130,7 +130,8 @@ class Reconciler:
             return self._reconcile(self._since)
         if self._rows_since is not None and self._clock() >= self._rows_due:
             since, self._rows_since = self._rows_since, None
-            told = self._missed(self._rows(), since, complete=True)
+            rows = self._rows()
+            told = self._missed(rows, since, complete=not self._unread)
             if self._unread:
                 self._rows_since, self._rows_due = since, self._clock() + _ROWS_AGAIN
             return told

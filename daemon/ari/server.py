@@ -211,8 +211,9 @@ class ServerListener(Listener):
         try:
             session, startup = self._welcome(sock, stop)
             self.left = Left(startup, clean=False)
+            taken = not self._complete and self._use_queue(sock, session)
             self._open(session)
-            reason = self._read(session, stop)
+            reason = "another client took the application" if taken else self._read(session, stop)
         except Disconnected as gone:
             reason = gone.reason
         finally:
@@ -321,6 +322,19 @@ class ServerListener(Listener):
             self.asterisk, self._peer, session.options.app, self._generation,
             "nothing was missed" if self._complete else "something may have been missed before",
         )  # fmt: skip
+
+    def _use_queue(self, sock: ServerSocket, session: Session) -> bool:
+        """Before the mark of an opening after which it is asked what is alive: what it queued is older.
+
+        Is the application taken from us in it?
+        """
+        taken = False
+        while sock.kept:
+            frames = sock.read_batch(0.0)
+            session.note(frames)
+            self.inbox.put(Batch(self._clock(), frames), sum(map(len, frames)))
+            taken = self._is_replaced(session, frames) or taken
+        return taken
 
     def _on_events(self, frames: list[bytes], session: Session) -> None:
         """Events prove that the application is ours."""

@@ -104,6 +104,11 @@ class ServerSocket:
             raise Disconnected(self._superseded)
         return self._receive(timeout)
 
+    @property
+    def kept(self) -> bool:
+        """Whether `collect` kept messages that are still to be read."""
+        return bool(self._kept)
+
     def collect(self, done: Callable[[], bool], deadline: float) -> None:
         """Read until `done` or `deadline`; what comes is kept for `read_batch`. For the reading thread.
 

@@ -4,6 +4,9 @@
 with whole seconds. A call is told from it only if no event of it was seen; its
 times come from the uniqueid, whose first part is when the channel was made,
 and from the row's lengths, so that the Asterisk's time zone does not matter.
+The uniqueid is chosen a moment before the channel's creation time is taken,
+with which the row begins: at the turn of a second the row is right, and the
+ids of facts need the right second.
 
 Source: docs.asterisk.org, "CDR Storage Backends", and main/cdr.c.
 """
@@ -57,7 +60,7 @@ def _row(fields: list[str]) -> Row | None:
     match = _UNIQUEID.match(fields[16])
     if match is None or not (fields[12].isdecimal() and fields[13].isdecimal()):
         return None
-    created = int(match[1]) * 1000
+    created = _created(int(match[1]), fields[9])
     duration, billsec = int(fields[12]), int(fields[13])
     ended = created + duration * 1000
     return Row(
@@ -74,6 +77,11 @@ def _row(fields: list[str]) -> Row | None:
         billsec=billsec,
         disposition=fields[14],
     )
+
+
+def _created(epoch: int, start: str) -> int:
+    """In ms: by the uniqueid, or a second later where the row's start (`2026-11-21 01:32:26`) says so."""
+    return (epoch + (start[-3:] == f":{(epoch + 1) % 60:02d}")) * 1000
 
 
 def missed(

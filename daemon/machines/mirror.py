@@ -106,7 +106,7 @@ class Mirror:
         done: list[str] = []
         gone: list[str] = []
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
+            self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
             with reached(self._place) as connection:
                 files = Files(connection)
                 for name in FILES.values():
@@ -173,7 +173,7 @@ class Mirror:
         there = files.stat(remote)
         if there is None:
             raise TransientError(f"{self._place}: {remote} is not there")
-        self.folder.mkdir(parents=True, exist_ok=True)
+        self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         known = _newest(self.folder)
         data, end = b"", 0
         if known is not None:

@@ -253,11 +253,6 @@ class Publisher:
     def _waiting(self) -> int:
         return self._outbox.counts().get(self._broker, 0)
 
-    def retry_now(self) -> None:
-        """Try everything that was refused again at once."""
-        self._window.release()
-        self._sink.wake()
-
     def status(self) -> Mapping[str, object]:
         """Numbers for the snapshot; `oldest_s` is in seconds."""
         return {

@@ -202,15 +202,6 @@ class Window:
         self._ready = deque(lanes)
         return lost
 
-    def release(self) -> None:
-        """Try all that is parked again at once (an operator's wish, or the topology was mended)."""
-        for lane in self._lanes.values():
-            if lane.parked:
-                lane.parked = False
-                self._settle(lane)
-        self._parked.clear()
-        self._parked_lanes = 0
-
     def next_due(self) -> float | None:
         """When the next parked lane may be tried again; None if none is parked."""
         return self._parked[0][0] if self._parked else None

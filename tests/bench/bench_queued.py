@@ -52,7 +52,7 @@ def part() -> list[Row]:
         tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as name,
         asterisk(OutboundAsterisk) as server,
     ):
-        server.start_towards(port, APP, CHANNELVARS)
+        server.start_towards((port, APP), channelvars=CHANNELVARS)
         _queue(server)
         bare = _bare(port)
         _queue(server)

@@ -6,6 +6,8 @@ import os
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from queue import Queue
+from threading import Event, Thread
 
 import pytest
 
@@ -64,6 +66,27 @@ def test_only_what_changed_is_fetched(site: Site) -> None:
     assert (site.here / CLIENTS_FILE).read_text() == "[102]\n"
     assert site.new_mirror().refresh() == [], "another process knows what is here"
     assert site.mirror.refresh(all_of_them=True) == [CLIENTS_FILE, ENDPOINTS_FILE]
+
+
+def test_a_change_is_noticed_and_told(site: Site) -> None:
+    told, stop = Queue[None](), Event()
+    place = site.server.place(timeout=2.0)
+    mirror = Mirror("voip3", place, site.there, None, site.here, lambda: told.put(None), every=0.1)
+    service = Thread(target=mirror.run, args=(stop,), daemon=True)
+    service.start()
+    told.get(timeout=10)
+    site.write(CLIENTS_FILE, "[102]\n", mtime=1_700_000_001)
+    told.get(timeout=10)
+    assert (site.here / CLIENTS_FILE).read_text() == "[102]\n"
+    site.server.stop()
+    wait_until(lambda: mirror.away, "it is noticed that the machine is away")
+    site.write(CLIENTS_FILE, "[103]\n", mtime=1_700_000_002)
+    site.server.start()
+    told.get(timeout=20)
+    assert (site.here / CLIENTS_FILE).read_text() == "[103]\n"
+    stop.set()
+    service.join(10)
+    assert not service.is_alive()
 
 
 def test_what_is_gone_there_stays_here(site: Site) -> None:

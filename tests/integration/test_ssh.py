@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,6 +73,36 @@ def test_keys_that_are_none(server: Sshd, tmp_path: Path) -> None:
         Connection.open(server.place(key_file=None))
 
 
+@pytest.mark.parametrize("kind", [["rsa", "-b", "2048"], ["rsa", "-b", "2048", "-m", "PEM"], ["ecdsa"]])
+def test_other_kinds_of_keys(server: Sshd, tmp_path: Path, kind: list[str]) -> None:
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-N", "", "-f", str(key), "-t", *kind], check=True, timeout=30)
+    authorized = server.base / "authorized_keys"
+    before = authorized.read_text()
+    authorized.write_text(before + key.with_suffix(".pub").read_text())
+    Connection.open(server.place(key_file=key)).close()
+    authorized.write_text(before)
+
+
+def test_a_key_with_a_passphrase_is_no_use(server: Sshd, tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    subprocess.run(
+        ["ssh-keygen", "-q", "-t", "ed25519", "-N", "secret", "-f", str(key)], check=True, timeout=30
+    )
+    with pytest.raises(LoginRefused, match="without a passphrase"):
+        Connection.open(server.place(key_file=key))
+
+
+def test_a_hashed_known_hosts(server: Sshd, tmp_path: Path) -> None:
+    hashed = tmp_path / "known_hosts"
+    hashed.write_text(server.known_hosts.read_text())
+    subprocess.run(["ssh-keygen", "-H", "-f", str(hashed)], check=True, capture_output=True, timeout=30)
+    assert "127.0.0.1" not in hashed.read_text()
+    Connection.open(server.place(known_hosts=hashed)).close()
+    hashed.write_text("rubbish\n" + hashed.read_text())
+    Connection.open(server.place(known_hosts=hashed)).close()
+
+
 def test_an_unknown_host_is_refused(server: Sshd, tmp_path: Path) -> None:
     (tmp_path / "empty").write_text("")
     with pytest.raises(HostKeyRefused, match=r"its host key \(ssh-ed25519 SHA256:.*not in known_hosts"):
@@ -104,6 +135,21 @@ def test_a_server_that_says_nothing(server: Sshd) -> None:
         place = server.place(port=silent.getsockname()[1], timeout=0.3)
         with pytest.raises(SshUnreachable, match="gv1p"):
             Connection.open(place)
+
+
+def test_a_server_that_greets_and_then_hangs(server: Sshd) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+
+        def answer() -> None:
+            peer, _ = other.accept()
+            peer.sendall(b"SSH-2.0-OpenSSH_9.2\r\n")
+            held.append(peer)
+
+        held: list[socket.socket] = []
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(SshUnreachable, match="gv1p"):
+            Connection.open(server.place(port=other.getsockname()[1], timeout=0.3))
+        held[0].close()
 
 
 def test_a_server_that_speaks_something_else(server: Sshd) -> None:

@@ -220,6 +220,6 @@ def _children(pid: int) -> list[int]:
 
 
 def _direct(pid: int) -> Iterator[int]:
-    for task in Path(f"/proc/{pid}/task").glob("*"):
-        with contextlib.suppress(OSError):
-            yield from map(int, (task / "children").read_text().split())
+    with contextlib.suppress(OSError):  # it ended meanwhile
+        for task in os.listdir(f"/proc/{pid}/task"):
+            yield from map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())

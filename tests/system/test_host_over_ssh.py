@@ -55,7 +55,7 @@ def test_definitions_of_another_machine(server: Sshd, fake: FakeAri, tmp_path: P
         wait_until(lambda: "1 clients" in daemon.log_text(), "the definitions are read")
         assert notices(daemon) == {}
 
-        clients(there, "101", "102", mtime=1_700_000_100)  # noticed by `reload` at once, else within 30 s
+        clients(there, "101", "102", mtime=1_700_000_100)  # by itself: see test_mirror
         reloaded = daemon.ctl("reload", "clients")
         assert "2 clients" in str(reloaded)
         assert "102" in copy.read_text()

@@ -26,15 +26,25 @@ def load(server: Asterisk, calls: int, rate: float, *, ring: float = 0.2, talk: 
 class Calling:
     """Calls from 1013010-12 to 1013013-15 within a `with`: `rate` a second, `calls` of them or without end.
 
+    `pairs`: of caller and called, each two SIPp; one will do for a small load.
+
     Each rings `ring` seconds, is answered, and hung up by the caller after `talk` seconds.  SIPp comes from
     the root directory of Asterisk 22 (that of 16 is too old).  The Python phones of these numbers are
     closed first, since SIPp takes their addresses; `server.phone()` makes them anew.
     """
 
     def __init__(
-        self, server: Asterisk, rate: float, *, ring: float = 0.2, talk: float = 1.0, calls: int | None = None
+        self,
+        server: Asterisk,
+        rate: float,
+        *,
+        ring: float = 0.2,
+        talk: float = 1.0,
+        calls: int | None = None,
+        pairs: int = 3,
     ) -> None:
-        self._server, self._rate, self._ring, self._talk, self._calls = server, rate, ring, talk, calls
+        self._server, self._rate, self._ring, self._talk = server, rate, ring, talk
+        self._shares = [None if calls is None else calls // pairs + (n < calls % pairs) for n in range(pairs)]
         self._root = server.home if server.version == "22" else root_for("22")
         self._place = self._root / "tmp" / f"load-{server.slot}"
         self._called: list[subprocess.Popen[bytes]] = []
@@ -61,18 +71,13 @@ class Calling:
         shutil.rmtree(self._place, ignore_errors=True)
 
     def _start(self) -> None:
-        shares = (
-            [None] * 3
-            if self._calls is None
-            else [self._calls // 3 + (n < self._calls % 3) for n in range(3)]
-        )
-        for number, share in zip(CALLED, shares, strict=True):
+        for number, share in zip(CALLED, self._shares, strict=False):
             if share != 0:
                 self._called.append(self._sipp(number, "uas-answer", share, pause=self._ring))
-        for number, called, share in zip(CALLERS, CALLED, shares, strict=True):
+        for number, called, share in zip(CALLERS, CALLED, self._shares, strict=False):
             if share != 0:
-                a_third = ["-r", str(max(1, round(self._rate * 10))), "-rp", "30000"]
-                more = ["-s", called, "-l", str(share or 1000), *a_third]
+                rate = ["-r", str(max(1, round(self._rate * 10))), "-rp", str(10_000 * len(self._shares))]
+                more = ["-s", called, "-l", str(share or 1000), *rate]
                 self._callers[number] = self._sipp(number, "uac-silent", share, *more, pause=self._talk)
 
     def wait(self, seconds: float) -> None:

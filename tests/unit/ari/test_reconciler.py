@@ -12,6 +12,7 @@ from daemon.ari.rest import AriUnavailable
 from daemon.calls.model import Answered, Ended, Gap, Received
 from daemon.calls.recorded import Recorded, parse
 from daemon.calls.tracker import Tracker
+from daemon.errors import TransientError
 
 CHANNEL = {
     "id": "1.1",
@@ -58,7 +59,11 @@ class Site:
     """A reconciler, its tracker, and a clock."""
 
     def __init__(
-        self, rest: Rest, cdr: Path | None = None, now: float = 1000.0, recorded: Recordings | None = None
+        self,
+        rest: Rest,
+        cdr: Callable[[], Path] | None = None,
+        now: float = 1000.0,
+        recorded: Recordings | None = None,
     ) -> None:
         self.now = now
         self.tracker = Tracker("pbx", is_endpoint=str.isdigit)
@@ -66,7 +71,7 @@ class Site:
             "pbx",
             self.tracker,
             rest,
-            (lambda: cdr) if cdr is not None else None,
+            cdr,
             recorded,
             str.isdigit,
             list,
@@ -167,7 +172,7 @@ def test_a_channel_that_is_there_again_is_not_suspected() -> None:
 def test_a_row_that_is_written_late_is_found(tmp_path: Path) -> None:
     cdr = tmp_path / "Master.csv"
     cdr.touch()
-    site = Site(Rest(), cdr, now=1_795_001_000.0)
+    site = Site(Rest(), lambda: cdr, now=1_795_001_000.0)
     site.reconciler.on_mark(Opened(1_795_000_900, 1))
     site.reconciler.on_mark(Lost(1_795_000_990, "cut", 1_795_000_980))
     assert [type(told) for told in site.reconciler.on_mark(Opened(1_795_000_995, 2))] == [Gap]
@@ -203,7 +208,7 @@ def test_with_a_cdr_a_recording_is_believed_alone_only_once_the_rows_are_there(t
     """It gives the CDR's call its file; a call without a row (a killed Asterisk writes none) comes later."""
     cdr = tmp_path / "Master.csv"
     cdr.write_text(ROW)
-    site = Site(Rest(), cdr, now=1_795_001_000.0, recorded=spool("1795000985.1", "1795000986.3"))
+    site = Site(Rest(), lambda: cdr, now=1_795_001_000.0, recorded=spool("1795000985.1", "1795000986.3"))
     site.reconciler.on_mark(Opened(1_795_000_900, 1))
     site.reconciler.on_mark(Lost(1_795_000_990, "cut", 1_795_000_980))
     _, _, ended, _ = site.reconciler.on_mark(Opened(1_795_000_995, 2))
@@ -221,3 +226,30 @@ def test_a_spool_that_cannot_be_read_costs_nothing_else() -> None:
     site.reconciler.on_mark(Opened(900, 1))
     site.reconciler.on_mark(Lost(990, "cut", 980))
     assert [type(told) for told in site.reconciler.on_mark(Opened(995, 2))] == [Gap]
+
+
+def test_a_cdr_that_cannot_be_had_is_read_when_it_can(tmp_path: Path) -> None:
+    """It is on another machine, which is away: the call is told once it is back."""
+    file = tmp_path / "Master.csv"
+    file.write_text(
+        '"","100","101","ctx","","PJSIP/100-1","PJSIP/101-2","Dial","x","2026-01-01 00:00:00",,'
+        '"2026-01-01 00:00:10",10,0,"NO ANSWER","DOCUMENTATION","1000000990.7",""\n'
+    )
+    away = True
+
+    def cdr() -> Path:
+        if away:
+            raise TransientError("gv1p can't be reached")
+        return file
+
+    site = Site(Rest(), cdr=cdr, now=1_000_001_000.0)
+    site.reconciler.on_mark(Opened(1_000_000_900, 1))
+    site.reconciler.on_mark(Lost(1_000_000_985, "cut", 1_000_000_980))
+    (gap,) = site.reconciler.on_mark(Opened(1_000_000_999, 2))
+    assert isinstance(gap, Gap)
+    assert not site.check(21)
+    assert not site.check(30), "not asked again yet"
+    away = False
+    told = site.check(31)
+    assert [type(fact).__name__ for fact in told] == ["Received", "Ended"]
+    assert not site.check(3600), "once"
