@@ -22,7 +22,7 @@ _NEARLY = re.compile(r"(?=[0-9]*[A-F])(?=[A-F]*[0-9])[0-9A-F]{6,10}")
 
 _LONGEST = 4_000
 _MASK = "********"
-_HEX_RUN = re.compile(r"[0-9A-Fa-f]{8,}")
+_HEX_RUN = re.compile(r"[0-9A-Fa-f]{6,}")
 _IN_BRACKETS = re.compile(r"\[((?: ?[0-9A-Fa-f]){8} ?)\]")
 _SPACED = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f](?: ?[0-9A-Fa-f]){7,9}(?![0-9A-Za-z])")
 _MAC_AHEAD = re.compile(r"MAC(?:ATUAL|FUTURO)\s?=\s?[\"']?$", re.IGNORECASE)
@@ -77,6 +77,8 @@ def without_tokens(text: str) -> str:
 def _masked(match: re.Match[str]) -> str:
     run, ahead = match[0], match.string[max(0, match.start() - 400) : match.start()]
     if len(run) == 12 and _MAC_AHEAD.search(ahead[-20:]):
+        return run
+    if len(run) < 8 and (run.isdigit() or run.isalpha()):  # else: a token with a digit lost
         return run
     if run.isdigit() and (len(run) != 8 or _NUMBERS_AHEAD.search(ahead)):
         return run

@@ -293,6 +293,7 @@ def test_over_six_hundred_mails_an_hour_for_all() -> None:
         f"{T} {T} Bom dia",
         f"[1A2B3C4D] [FFFFFFFF] {R}",
         f"RAMAIS='1A2B3C4D {DAYS}",
+        "1A2B3C4D",
     ],
 )
 def test_no_decision_shows_a_token(subject: str) -> None:
@@ -300,6 +301,11 @@ def test_no_decision_shows_a_token(subject: str) -> None:
     shown = repr(decision).upper() + repr(mail(subject)).upper()
     assert "1A2B3C4D" not in shown
     assert "1A2B 3C4D" not in shown
+
+
+@pytest.mark.parametrize("subject", [f"1A2B3C4 {R}", f"{R} 1A2B3C4", f"[1A2B3C4] {R}", f"[1A2B3C4D5] {R}"])
+def test_nor_a_token_with_a_digit_lost_or_gained(subject: str) -> None:
+    assert "1A2B3C4" not in repr(decided(subject, TECH)).upper()
 
 
 def test_macs_and_extensions_of_eight_digits_are_shown() -> None:
