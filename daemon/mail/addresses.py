@@ -2,7 +2,8 @@
 
 The raw field is read, never a decoded one: an encoded word may decode to
 something that looks like an address. A group, several addresses, a quoted
-local part, a trailing dot or anything odd are nobody's.
+local part, a trailing dot, letters outside of ASCII or anything odd are
+nobody's.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import string
 from collections.abc import Sequence
 
 _ADDRESS = re.compile(
-    r"[^\s@\x00-\x20\x7f\"(),:;<>\[\]\\]{1,64}@(?=.{1,253}\Z)[^\W_](?:[\w-]*[^\W_])?(?:\.[^\W_](?:[\w-]*[^\W_])?)*"
+    r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@(?=.{1,253}\Z)"
+    r"[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?(?:\.[A-Za-z0-9](?:[A-Za-z0-9_-]*[A-Za-z0-9])?)*"
 )
 _LOWER = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 

@@ -20,8 +20,9 @@ _TAG = re.compile(r"\[([^\[\]=]{0,80})\]")
 _TOKEN = re.compile(r"[0-9A-F]{8}")
 _NEARLY = re.compile(r"(?=[0-9]*[A-F])(?=[A-F]*[0-9])[0-9A-F]{6,10}")
 
+_LONGEST = 4_000
 _MASK = "********"
-_HEX_RUN = re.compile(r"[0-9A-Fa-f]{8,}")
+_HEX_RUN = re.compile(r"[0-9A-Fa-f]{6,}")
 _IN_BRACKETS = re.compile(r"\[((?: ?[0-9A-Fa-f]){8} ?)\]")
 _SPACED = re.compile(r"(?<![0-9A-Za-z])[0-9A-Fa-f](?: ?[0-9A-Fa-f]){7,9}(?![0-9A-Za-z])")
 _MAC_AHEAD = re.compile(r"MAC(?:ATUAL|FUTURO)\s?=\s?[\"']?$", re.IGNORECASE)
@@ -33,16 +34,18 @@ class Front:
     """A subject taken apart. `tokens`: those in front, in upper case; `rest` is plain.
 
     `nearly`: there is something in brackets that looks like a mistyped token.
+    `cut`: it was too long to be looked at whole.
     """
 
     tokens: tuple[str, ...] = field(repr=False)
     nearly: bool
     rest: str = field(repr=False)
+    cut: bool = False
 
 
 def take(subject: str) -> Front:
     """Take prefixes, tags and tokens off, any number of them in any order."""
-    rest = plain(subject)
+    rest = plain(subject[:_LONGEST])
     tokens: list[str] = []
     nearly = False
     while True:
@@ -55,7 +58,7 @@ def take(subject: str) -> Front:
             nearly = nearly or (_NEARLY.fullmatch(inside) is not None and len(inside) != 8)
         found = prefix or tag
         if not found:
-            return Front(tuple(dict.fromkeys(tokens)), nearly, rest)
+            return Front(tuple(dict.fromkeys(tokens)), nearly, rest, len(subject) > _LONGEST)
         rest = rest[found.end() :].lstrip()
 
 
@@ -74,6 +77,8 @@ def without_tokens(text: str) -> str:
 def _masked(match: re.Match[str]) -> str:
     run, ahead = match[0], match.string[max(0, match.start() - 400) : match.start()]
     if len(run) == 12 and _MAC_AHEAD.search(ahead[-20:]):
+        return run
+    if len(run) < 8 and (run.isdigit() or run.isalpha()):  # else: a token with a digit lost
         return run
     if run.isdigit() and (len(run) != 8 or _NUMBERS_AHEAD.search(ahead)):
         return run

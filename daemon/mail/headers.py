@@ -40,7 +40,9 @@ class Field(NamedTuple):
 
 def too_big(header: bytes) -> bool:
     """Over 1,000 lines or 100,000 bytes: nobody's mail program makes such a header."""
-    return len(header) > MAX_BYTES or header.count(b"\n") > MAX_LINES
+    block = header.rstrip(b"\r\n")
+    lines = 1 + max(block.count(b"\n"), block.count(b"\r"))
+    return len(block) > MAX_BYTES or lines > MAX_LINES
 
 
 def fields(header: bytes) -> tuple[Field, ...]:

@@ -99,10 +99,19 @@ def decide(incoming: Incoming, policy: Policy, tokens: Tokens, history: History,
     if isinstance(understood, subject_grammar.Help):
         return Help(bare)
     failure = trust.token_failure(incoming.sender, front.tokens, command_of(front), policy, tokens, now)
-    if failure:
+    if failure and not (failure.code == "token-missing" and _is_misplaced(understood)):
         return Refuse(bare, failure)
     request = _request(bare, understood, policy)
     return Refuse(bare, request) if isinstance(request, Failure) else Accept(request)
+
+
+def _is_misplaced(understood: Parsed | Refusal) -> bool:
+    """Whether a token is there, but not as it must be: more helpful to hear than that it is missing."""
+    return isinstance(understood, Refusal) and understood.code in (
+        "token-form",
+        "token-brackets",
+        "token-place",
+    )
 
 
 def typed(subject: str, sender: str, policy: Policy, now: datetime) -> Request | Failure:

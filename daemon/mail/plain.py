@@ -44,4 +44,5 @@ def _plain(sign: str) -> str:
         return ""
     if category in ("Cc", "Zs", "Zl", "Zp"):
         return " "
-    return "\ufffd" if category == "Cs" else sign
+    # Not assigned, private, half a pair: nothing that can be shown.
+    return "\ufffd" if category in ("Cn", "Co", "Cs") else sign

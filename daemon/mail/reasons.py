@@ -20,8 +20,8 @@ FORMS: dict[str, str] = {
 
 _TOKENS = {
     "token-missing": (
-        "Este pedido precisa do seu token: 8 dígitos entre colchetes, no início do assunto, como [1A2B3C4D].",
-        "This request needs your token: 8 digits in brackets in front of the subject, such as [1A2B3C4D].",
+        "Este pedido precisa do seu token: 8 dígitos entre colchetes, no início do assunto, como [XXXXXXXX].",
+        "This request needs your token: 8 digits in brackets in front of the subject, such as [XXXXXXXX].",
     ),
     "token-wrong": (
         "O token informado não é válido para o seu endereço de e-mail. Confira os 8 dígitos.",
@@ -40,8 +40,8 @@ _TOKENS = {
         "What is in brackets looks like a token, but a token has exactly 8 digits (0 to 9 and A to F).",
     ),
     "token-brackets": (
-        "O token deve estar entre colchetes, no início do assunto, como [1A2B3C4D].",
-        "The token must be in square brackets in front of the subject, such as [1A2B3C4D].",
+        "O token deve estar entre colchetes, no início do assunto, como [XXXXXXXX].",
+        "The token must be in square brackets in front of the subject, such as [XXXXXXXX].",
     ),
     "token-place": (
         "O token deve estar no início do assunto, antes do comando.",
@@ -275,8 +275,8 @@ _NETWORK = {
 REASONS: dict[str, tuple[str, str]] = {**_TOKENS, **_TRUST, **_GRAMMAR, **_NETWORK}
 
 _UNKNOWN = (
-    "O pedido não pôde ser atendido ({code}). O administrador foi avisado no registro do sistema.",
-    "The request could not be served ({code}). The administrator finds more in the log.",
+    "O pedido não pôde ser atendido ({code}). Por favor, fale com o administrador.",
+    "The request could not be served ({code}). Please talk to the administrator.",
 )
 _RIGHT_FORM = ("A forma certa é:", "The right form is:")
 _OR = (" ou ", " or ")
@@ -289,10 +289,17 @@ def sentence(failure: Failure, language: str) -> str:
     """
     at = 1 if language == "en" else 0
     known = REASONS.get(failure.code) or jobs.REASONS.get(failure.code) or _UNKNOWN
-    told = known[at].format_map({"code": failure.code, **failure.names})
+    told = known[at].format_map(_Names(failure.names, code=failure.code))
     if FORM_OF not in failure.names:
         return told
     return f"{told} {_RIGHT_FORM[at]} {form(failure.names[FORM_OF], language)}"
+
+
+class _Names(dict[str, str]):
+    """What a sentence names. What is missing is left out: an answer without a name is better than none."""
+
+    def __missing__(self, name: str) -> str:
+        return "…"
 
 
 def form(command: str, language: str) -> str:

@@ -43,7 +43,7 @@ def sign(block: Sequence[Field], sender: str, subject: str, parts: Sequence[str]
             return why
     if any(_TYPES.match(part) for part in parts):
         return "it is a report, a receipt or an invitation"
-    if _SUBJECTS.match(fold(plain(subject))):
+    if _SUBJECTS.match(fold(plain(subject[:400]))):
         return "its subject is an automatic reply's"
     return ""
 

@@ -88,7 +88,7 @@ def parse(text: str, limits: Limits, now: datetime) -> Parsed | Help | Refusal:
 def understand(front: Front, limits: Limits, now: datetime) -> Parsed | Help | Refusal:
     """Understand a subject that was taken apart already. Never raises."""
     rest = front.rest
-    if len(rest) > MAX_LENGTH:
+    if front.cut or len(rest) > MAX_LENGTH:
         return Refusal("too-long", "", {"most": str(MAX_LENGTH)})
     folded = fold(rest)
     if _HELP.match(folded):

@@ -94,7 +94,7 @@ def normal(token: str) -> str:
     """The token in its normal form. Raises ValueError, which never has it in it."""
     bare = token.strip().strip("[]").replace(" ", "").upper()
     if not _TOKEN.fullmatch(bare):
-        raise ValueError("a token is 8 hexadecimal digits, such as 1A2B3C4D")
+        raise ValueError("a token is 8 hexadecimal digits (0 to 9 and A to F)")
     return bare
 
 

@@ -17,10 +17,14 @@ _MAX_BYTES = 4 << 20
 
 
 class TokensFile:
-    """One file; read again only when it has changed."""
+    """One file; read again only when it has changed.
 
-    def __init__(self, path: Path) -> None:
+    Root gives a new one to the owner of the folder `home`: of the daemon's.
+    """
+
+    def __init__(self, path: Path, home: Path | None = None) -> None:
         self.path = path
+        self._home = home or path.parent
         self._seen: tuple[int, int, int] | None = None
         self._tokens = Tokens()
 
@@ -70,22 +74,21 @@ class TokensFile:
     def _locked(self) -> Iterator[None]:
         lock = os.open(self._beside(".lock"), os.O_CREAT | os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
+            self._give(lock)
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield
         finally:
             os.close(lock)
 
     def _write(self, tokens: Tokens) -> None:
-        """Temporary file, sync, rename; the owner stays (root's edit must not lock the daemon out)."""
+        """Temporary file, sync, rename."""
         fresh = self._beside(".new")
         with contextlib.suppress(FileNotFoundError):
             fresh.unlink()
-        owner = self._owner()
         target = os.open(fresh, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         with os.fdopen(target, "wb") as file:
             file.write(msgspec.json.format(msgspec.json.encode(tokens), indent=2) + b"\n")
-            if os.geteuid() == 0:
-                os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            self._give(file.fileno())
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.path)
@@ -95,8 +98,12 @@ class TokensFile:
         finally:
             os.close(folder)
 
-    def _owner(self) -> os.stat_result:
-        return (self.path if self.path.exists() else self.path.parent).stat()
+    def _give(self, descriptor: int) -> None:
+        """To whom the tokens belong, or will: what root edits must not lock the daemon out."""
+        if os.geteuid() == 0:
+            known = next(place for place in (self.path, self._home, self.path.parent) if place.exists())
+            owner = known.stat()
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
     def _beside(self, ending: str) -> Path:
         return self.path.with_name(self.path.name + ending)

@@ -53,11 +53,11 @@ def new(arguments: argparse.Namespace) -> int:
     if not is_address(arguments.sender):
         return _refused("--sender: one mail address, such as person@example.com")
     try:
-        token = normal(arguments.token) if arguments.token is not None else secrets.token_hex(4).upper()
+        token = normal(arguments.token) if arguments.token is not None else _fresh()
     except ValueError as error:
         return _refused(f"--token: {error}")
     entry = entry_of(token, arguments.sender, datetime.now(UTC), arguments.days, secrets.token_bytes(16))
-    TokensFile(settings.mail.tokens_file).change(lambda tokens: tokens.added(entry))
+    _file(settings).change(lambda tokens: tokens.added(entry))
     print(f"[{token}]")
     _say(f"belongs to {entry.sender}, expires {entry.expires:%Y-%m-%d}, id {entry.id}; it is not shown again")
     if not policy_of(settings).knows(entry.sender):
@@ -67,7 +67,7 @@ def new(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """`tokens list`."""
-    file = TokensFile(_settings(arguments).mail.tokens_file)
+    file = _file(_settings(arguments))
     tokens, now = file.load(), datetime.now(UTC)
     if arguments.json:
         print(json.dumps([_as_data(entry, now) for entry in tokens.entries]))
@@ -91,7 +91,7 @@ def revoke(arguments: argparse.Namespace) -> int:
         gone.extend(revoked)
         return left
 
-    TokensFile(_settings(arguments).mail.tokens_file).change(without)
+    _file(_settings(arguments)).change(without)
     if not gone:
         _say(f"there is no token of {who!r}; `arimonitor tokens list` shows what there is")
         return EXIT_FAILED
@@ -109,6 +109,13 @@ def _lines(tokens: Tokens, now: datetime) -> list[str]:
         f"{entry.created:%Y-%m-%d}  {entry.expires:%Y-%m-%d}  {_state(entry, now)}"
         for entry in tokens.entries
     ]
+
+
+def _fresh() -> str:
+    """A random token with a letter in it: one of digits only looks like an extension."""
+    while (token := secrets.token_hex(4).upper()).isdigit():
+        pass
+    return token
 
 
 _EVERYBODY = "(every whitelisted sender)"
@@ -142,6 +149,10 @@ def _days(text: str) -> int:
 
 def _settings(arguments: argparse.Namespace) -> Settings:
     return settingsfile.load(settingsfile.resolve(arguments.config, os.environ), os.environ)
+
+
+def _file(settings: Settings) -> TokensFile:
+    return TokensFile(settings.mail.tokens_file, home=settings.node.data_dir)
 
 
 def _say(text: str) -> None:
