@@ -14,6 +14,7 @@ from daemon.mail.answers import People
 from daemon.mail.model import Answer
 from daemon.mail.opening import people_of
 from daemon.mail.policy import policy_of
+from daemon.recordings.reasons import LEFT_OUT
 from daemon.settings import Settings
 
 ALL_COMMANDS = ("RAMAIS", "CHECKIP", "MACCHANGE")
@@ -54,9 +55,7 @@ class MailComposer:
         language = record.request.language
         kind = policy.kind_of(record)
         if kind == "result":
-            return answers.result(
-                record, self.people, now, zone, lambda failure: reasons.sentence(failure, language)
-            )
+            return answers.result(record, self.people, now, zone, lambda failure: _say(failure, language))
         if kind == "help":
             return self._help(record, now)
         why = reasons.sentence(record.failure or Failure("impossible"), language)
@@ -88,3 +87,9 @@ class MailComposer:
         commands = [name for name in ALL_COMMANDS if name in rights.commands]
         queue = settings.queue
         return answers.help(record, commands, queue.max_extensions, queue.max_days, self.people, now)
+
+
+def _say(failure: Failure, language: str) -> str:
+    """A reason in words: a few beside a recording that was left out, else a sentence."""
+    words = LEFT_OUT.get(failure.code)
+    return words[language == "en"] if words is not None else reasons.sentence(failure, language)

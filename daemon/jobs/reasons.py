@@ -5,7 +5,6 @@ The names are those of RequestError; daemon.mail.reasons makes the sentence.
 
 from __future__ import annotations
 
-from daemon.recordings.reasons import LEFT_OUT
 from daemon.recordings.reasons import REASONS as RECORDINGS
 
 _COMMANDS: dict[str, tuple[str, str]] = {
@@ -101,5 +100,5 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     ),
 }
 
-REASONS: dict[str, tuple[str, str]] = {**LEFT_OUT, **RECORDINGS, **_COMMANDS}
+REASONS: dict[str, tuple[str, str]] = {**RECORDINGS, **_COMMANDS}
 """Those of the recordings too."""
