@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from daemon.jobs.model import NothingFound, RecordingsSent
-from tests.servers.daemon import wait_until
+from tests.servers.daemon import REPOSITORY, CommandFailed, wait_until
 from tests.servers.mails import ADMIN, PERSON, MailSite, mail, recordings, settings
 
 RAMAIS = "RAMAIS=1121,1122 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
@@ -158,3 +160,73 @@ def test_a_slave_reads_no_mail_but_runs_the_queue(tmp_path: Path) -> None:
         site.answer(1)
         assert site.daemon.status()["mail"] is None
     assert site.left() == [name]
+
+
+def test_recordings_send(tmp_path: Path) -> None:
+    """The old selection program, without a daemon: its exit statuses."""
+    roots = [str(recordings(tmp_path / "recordings"))]
+    site = MailSite(tmp_path, settings(recordings={"roots": roots}))
+
+    def send(ramais: str, inicio: str = "27/10/2025 08:00", fim: str = "27/10/2025 18:00") -> int:
+        words = ("--ramais", ramais, "--inicio", inicio, "--fim", fim, "--email", PERSON)
+        config = ("-c", str(site.daemon.file))
+        return site.daemon.command("recordings", "send", *config, "--modo", "automatico", *words).returncode
+
+    assert send("1121") == 0
+    assert ".result@" in site.answer(1)["Message-ID"]
+    assert send("1199") == 1
+    assert send("12") == 2
+    assert send("1121", fim="26/10/2025 08:00") == 2
+    site.daemon.configure(settings())
+    assert send("1121") == 3
+
+
+def test_import_config(tmp_path: Path) -> None:
+    """The result passes `check`'s validation; the tokens are hashed."""
+    old = tmp_path / "monitor_config.txt"
+    old.write_text(
+        "EMAIL_SERVICE=audio@example.com\nEMAIL_PASSWORD=secret\nWHITELIST=person@example.com\nMODE=slave\n"
+    )
+    (tmp_path / "valid_tokens.txt").write_text("1A2B3C4D\n")
+    site = MailSite(tmp_path / "site", settings())
+    done = site.daemon.command("import-config", str(old), "--tokens", str(tmp_path / "valid_tokens.txt"))
+    assert done.returncode == 0, done.stderr
+    assert "priority = 100" in done.stdout
+    assert "1A2B3C4D" not in done.stdout + (tmp_path / "arimonitor.tokens").read_text()
+    assert site.daemon.command("import-config", str(tmp_path / "none.txt")).returncode == 1
+
+
+def test_operator(site: MailSite) -> None:
+    """Cancel tells the requester; a failed one can be taken again; the script of old works."""
+    address = f"{site.daemon.address[0]}:{site.daemon.address[1]}"
+    script = [str(REPOSITORY / "etc/controle_monitor.sh")]
+    environ = {
+        **site.daemon.environ,
+        "ARIMONITOR": "python_arimonitor",
+        "ARIMONITOR_ADDRESS": address,
+        "PATH": f"{site.folder}:{site.daemon.environ['PATH']}",
+    }
+    program = site.folder / "python_arimonitor"
+    program.write_text(f'#!/bin/sh\ncd {REPOSITORY}\nexec {sys.executable} -m daemon "$@"\n')
+    program.chmod(0o755)
+
+    def control(word: str) -> int:
+        return subprocess.run([*script, word], env=environ, capture_output=True, timeout=60).returncode
+
+    assert control("pausar") == 0
+    assert control("nonsense") == 2
+    wait_until((site.queue / "pending").is_dir, "the folders")
+    assert (
+        site.daemon.command("request", RAMAIS, "--from", PERSON, "-c", str(site.daemon.file)).returncode == 0
+    )
+    assert control("retomar") == 0
+    site.answer(1)
+    (record,) = site.settled()
+    name = record.request.request_id
+    with pytest.raises(CommandFailed):
+        site.daemon.ctl("queue", "cancel", name)
+    with pytest.raises(CommandFailed):
+        site.daemon.ctl("queue", "retry", name)
+    with pytest.raises(CommandFailed):
+        site.daemon.ctl("queue", "show", "no-such-id")
+    assert site.daemon.ctl("queue", "completed")["requests"][0]["request_id"] == name
