@@ -170,7 +170,7 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
             desk(tmp_path).send(request(), tmp_path / "work")
         # Told too late: the file system takes less than it said.
         too_late = desk(tmp_path)
-        too_late.shelf.room = lambda needed, reserve: None  # type: ignore[method-assign]
+        too_late.shelf.room = lambda *_: None  # type: ignore[method-assign]
         (small / "ballast").write_bytes(b"x" * 2_000_000)
         with pytest.raises(TransientError, match="No space left"):
             too_late.send(request(), tmp_path / "work")
