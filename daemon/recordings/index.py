@@ -29,6 +29,7 @@ from daemon.recordings.names import DAY
 VERSION: Final = 1
 _SHIFT: Final = 24
 _BUSY: Final = 5.0
+_MAPPED: Final = 1 << 30
 _PIECES: Final = re.compile(
     r"([A-Za-z]+-)?([0-9]{1,15})-([0-9]{1,15})-([0-9]{8})-([0-9]{6})(.*)(\.[A-Za-z0-9]{3})\Z", re.DOTALL
 )
@@ -95,6 +96,7 @@ class Index:
                 connection.execute("PRAGMA journal_mode = WAL")
             # A cache: what a loss of power takes from it, the next sweep brings back.
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(f"PRAGMA mmap_size = {_MAPPED}")  # a search reads a page here and there
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and self.writable:
                 connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
