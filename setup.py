@@ -29,6 +29,7 @@ setup(
         "daemon.jobs",
         "daemon.lab",
         "daemon.logs",
+        "daemon.machines",
         "daemon.mail",
         "daemon.outbox",
         "daemon.preflight",

@@ -31,7 +31,8 @@ from daemon.console.status import banner
 from daemon.console.terminal import Terminal
 from daemon.console.views import Reloaded
 from daemon.desk import Wires, commands
-from daemon.errors import ConfigurationError, FatalError, TransientError
+from daemon.directory.model import MessageServer
+from daemon.errors import ConfigurationError, FatalError, PermanentError, TransientError
 from daemon.following import Follower
 from daemon.logs import LogSystem
 from daemon.outbox.keeper import Keeper
@@ -96,6 +97,7 @@ class Daemon:
         self._feed = Feed()
         self._watched: dict[str, Watched] = {}
         self._publishers: dict[str, Publisher] = {}
+        self._servers: dict[str, MessageServer] = {}  # as their publishers know them
         self._sources = picture.Sources(
             settings=lambda: self.settings,
             watched=lambda: tuple(self._watched.values()),
@@ -214,6 +216,8 @@ class Daemon:
                 self._outbox.known,
                 state,
                 self._statistics,
+                self._offload.call,
+                self._reread,
                 played=self._extras.lab,
             )
         if self._publishes:
@@ -226,6 +230,8 @@ class Daemon:
             add(watched.listener)
             add(watched.looks)
             add(watched.checker)
+            if watched.mirror is not None:
+                add(watched.mirror)
             add(Follower(watched.monitor, self._feed))
         add(Performance(self.counters))
         add(self.console)
@@ -252,15 +258,15 @@ class Daemon:
         self._supervisor.add(publisher)
 
     def _add_server_publishers(self) -> list[str]:
-        """A publisher for each message server that has none yet; their names."""
+        """A publisher for each message server that is new or has moved; their names."""
         tables = [(name, each.holder.current) for name, each in self._watched.items()]
-        added = []
-        for name, server in brokers.message_servers(tables).items():
-            if name not in self._publishers:
-                self._add_publisher(name, brokers.server_publisher(self.settings, server, self._outbox))
-                self.logs.add_secrets((server.password,))
-                added.append(name)
-        return added
+        fresh = brokers.new_or_moved(self._servers, brokers.message_servers(tables))
+        for server in fresh:
+            self.logs.add_secrets((server.password,))
+            if server.name in self._publishers:
+                self._supervisor.remove(self._publishers[server.name].name)
+            self._add_publisher(server.name, brokers.server_publisher(self.settings, server, self._outbox))
+        return [server.name for server in fresh]
 
     # -- what the console asks for -----------------------------------------
     def snapshot(self) -> Snapshot:
@@ -278,6 +284,7 @@ class Daemon:
         self.settings = new
         self.logs.add_secrets(secrets(new))
         self.logs.set_level(new.log.level)
+        self.logs.set_keep_days(new.log.keep_days)
         self.logs.set_debug("verbose" if new.log.debug_verbose else "on" if new.log.debug else "off")
         by_name: dict[str, AsteriskSettings] = {each.name: each for each in new.asterisk}
         for name, watched in self._watched.items():
@@ -307,21 +314,37 @@ class Daemon:
                 log.error("the configuration is not read again: %s", problem)
             return Reloaded("config", "", False, "the old configuration stays in force", error.problems)
         later = restart_needed(changes(self.settings, new))
-        changed = self.apply(new)
         problems = tuple(f"{name} changes at the next start only" for name in later)
+        try:
+            changed = self.apply(new)
+        except ConfigurationError as error:  # a live key that needs one of those
+            problems += error.problems
+            return Reloaded("config", "", False, "the old configuration stays in force", problems)
+        finally:
+            for problem in problems:
+                log.warning("the configuration is read again: %s", problem)
         return Reloaded("config", "", True, f"{len(changed)} keys changed", problems)
 
     def _reload_definitions(self, which: str) -> list[Reloaded]:
         done = []
         for name, watched in self._watched.items():
+            unreached = _fetch(watched)
             result = watched.holder.reload(which)
-            problems = tuple(str(line) for line in result.bad_lines)
+            problems = (*unreached, *(str(line) for line in result.bad_lines))
             what = "definitions" if which == "all" else which
-            done.append(Reloaded(what, name, result.ok, result.sentence, problems))
+            done.append(Reloaded(what, name, result.ok and not unreached, result.sentence, problems))
+        self._look_for_message_servers(which)
+        return done
+
+    def _reread(self, name: str) -> None:
+        """The definition files of an Asterisk were fetched anew."""
+        self._watched[name].holder.reload("all")
+        self._look_for_message_servers("all")
+
+    def _look_for_message_servers(self, which: str) -> None:
         if which in ("all", "mqservers") and self._publishes:
             for added in self._add_server_publishers():
-                log.info("message server %s is new: messages for it are published from now on", added)
-        return done
+                log.info("message server %s is new or has moved: its messages go there from now on", added)
 
     def _recover(self, since: float | None) -> dict[str, str]:
         """Have every Asterisk reconciled now; a sentence for each."""
@@ -361,11 +384,19 @@ def _refuse_what_is_not_here(settings: Settings) -> None:
     problems = []
     if settings.ha.backend != "file":
         problems.append("ha.backend = 'zookeeper': this version runs one node; use 'file'")
-    for asterisk in settings.asterisk:
-        if asterisk.host != "local":
-            problems.append(f"asterisk.{asterisk.name}.host: not in this version; use 'local'")
     if problems:
         raise ConfigurationError(tuple(problems))
+
+
+def _fetch(watched: Watched) -> tuple[str, ...]:
+    """Files on another machine fetched now; why not."""
+    if watched.mirror is None:
+        return ()
+    try:
+        watched.mirror.refresh(all_of_them=True)
+    except (TransientError, PermanentError) as error:
+        return (f"not fetched, the copies here were read: {error}",)
+    return ()
 
 
 def _elected(lease: LockfileLease, settings: Settings) -> int:

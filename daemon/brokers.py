@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from daemon.directory.model import Directory, MessageServer
@@ -19,6 +19,7 @@ log = logging.getLogger("arimonitor.outbox")
 
 DEFAULT = ""
 """The broker name of messages that go to the `[mq]` of the configuration."""
+_ITS_SINKS = ("mq", "file")  # as which that one appears in status, counters and log
 
 
 def default_publisher(settings: Settings, outbox: Outbox, offload: Callable[..., Any]) -> Publisher:
@@ -44,7 +45,8 @@ def server_publisher(settings: Settings, server: MessageServer, outbox: Outbox) 
         connect_timeout=settings.mq.connect_timeout,
         blocked_timeout=settings.mq.blocked_timeout,
     )
-    sink = RabbitSink(address, exchange=server.exchange or settings.mq.exchange, name=server.name)
+    name = f"[{server.name}]" if server.name in _ITS_SINKS else server.name
+    sink = RabbitSink(address, exchange=server.exchange or settings.mq.exchange, name=name)
     return Publisher(server.name, outbox, sink, window=settings.mq.window)
 
 
@@ -62,6 +64,15 @@ def message_servers(directories: Iterable[tuple[str, Directory]]) -> dict[str, M
                     known.host,
                 )
     return servers
+
+
+def new_or_moved(
+    known: dict[str, MessageServer], servers: Mapping[str, MessageServer]
+) -> list[MessageServer]:
+    """Those of `servers` that `known` does not have as they are now; it has them then."""
+    fresh = [server for name, server in servers.items() if known.get(name) != server]
+    known.update(servers)
+    return fresh
 
 
 def _address(mq: MqSettings) -> RabbitAddress:

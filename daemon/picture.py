@@ -11,6 +11,7 @@ from typing import Any
 from daemon import __version__
 from daemon.console.views import CallRow
 from daemon.directory.loader import FILES
+from daemon.machines.mirror import Mirror
 from daemon.outbox.publisher import Publisher
 from daemon.runtime.hubwatch import HubWatch
 from daemon.runtime.supervisor import Supervisor
@@ -200,12 +201,23 @@ def _services(supervisor: Supervisor) -> Iterable[ServiceStatus]:
 
 def _notices(sources: Sources) -> Iterable[Problem]:
     for each in sources.watched():
+        name = each.settings.name
         if len(each.holder.loaded.missing) == len(FILES):
             what = f"no definition files in {each.settings.definitions}: clients and GUIDs are not known"
-            yield Problem(f"definitions {each.settings.name}", what)
+            yield Problem(f"definitions {name}", what)
+        if each.mirror is not None and each.mirror.problem:
+            yield Problem(f"files {name}", _unfetched(each.mirror, has_cdr=each.settings.cdr is not None))
     degraded = sources.outbox().get("degraded")
     if degraded:
         yield Problem("outbox", str(degraded))
+
+
+def _unfetched(mirror: Mirror, *, has_cdr: bool) -> str:
+    """What can't be fetched, and what depends on it."""
+    age = mirror.status()["age_s"]
+    since = "of an earlier run" if age is None else f"of {_number(age):.0f} s ago"
+    cdr = ", and calls missed entirely can't be looked up" if has_cdr and mirror.away else ""
+    return f"{mirror.problem}: the definitions {since} stay in force{cdr}"
 
 
 def _number(value: object) -> float | int:

@@ -6,6 +6,9 @@ import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from daemon.ari.address import Address
@@ -19,24 +22,31 @@ from daemon.ari.server import LEFT, QUEUE_BYTES, QUEUE_EVENTS, Left, ServerListe
 from daemon.ari.session import ListenerOptions
 from daemon.calls.messages import Context, render, render_endpoint, render_gap
 from daemon.calls.model import Fact, Gap
+from daemon.calls.recorded import Recorded
 from daemon.calls.statistics import CallStatistics
 from daemon.calls.tracker import Tracker, all_digits
 from daemon.calls.words import sentence
-from daemon.directory.ami import AmiClient
+from daemon.directory.ami import ami_of
 from daemon.directory.endpoints import EndpointChange, EndpointTable
 from daemon.directory.loader import DirectoryHolder
 from daemon.directory.looker import AmiSource, CliSource, Looker, local_cli
 from daemon.directory.looks import Looks
+from daemon.directory.recorded import recorded_since
+from daemon.errors import ConfigurationError
+from daemon.machines.mirror import Mirror
+from daemon.machines.reach import place_of
 from daemon.outbox.message import Message
 from daemon.settings import AsteriskSettings, Settings, is_loopback, split_address
 
 log = logging.getLogger("arimonitor.ari")
 calls_log = logging.getLogger("arimonitor.calls")
 
+_MIRROR_TIMEOUT = 5.0  # seconds for each step of a connection: a reconciliation waits for it
+
 
 @dataclass(slots=True)
 class Watched:
-    """Everything about one Asterisk. `listener` and `monitor` are its services."""
+    """Everything about one Asterisk. `mirror` fetches its files where they are on another machine."""
 
     settings: AsteriskSettings
     holder: DirectoryHolder
@@ -48,13 +58,15 @@ class Watched:
     inbox: Inbox
     endpoints: EndpointTable
     looks: Looks
+    mirror: Mirror | None = None
 
     def left(self) -> Mapping[str, bytes | None]:
         """State that says, after the services ended, whether everything that came is stored."""
-        all_stored = not self.inbox.events and not self.monitor.status()["unstored"]
-        if not isinstance(self.listener, ServerListener) or self.listener.left is None or not all_stored:
+        listener = self.listener
+        whole = not (self.inbox.events or self.monitor.status()["unstored"] or self.reconciler.undone)
+        if not isinstance(listener, ServerListener) or listener.left is None or not whole:
             return {}
-        return {LEFT: self.listener.left.dump()}
+        return {LEFT: listener.left.dump()}
 
 
 def watch(
@@ -64,14 +76,20 @@ def watch(
     known: Callable[[Sequence[str]], set[str]],
     state: Mapping[str, bytes],
     statistics: CallStatistics,
+    offload: Callable[..., Any],
+    reread: Callable[[str], object],
     *,
     played: bool,
 ) -> Watched:
     """Build the chain of one `[[asterisk]]`; nothing runs yet but the definitions are read.
 
-    `state` is what an earlier process stored; `known` says which message ids were stored before.
+    `state` is what an earlier process stored: its calls and endpoints, and under
+    the keys HEARD and LEFT how it ended. `known` says which message ids were
+    stored before; `offload` calls a function in a native thread; `reread` is
+    called with its name when definition files were fetched anew.
     """
-    holder = DirectoryHolder(asterisk.name, asterisk.definitions)
+    mirror = mirror_of(settings, asterisk, reread)
+    holder = DirectoryHolder(asterisk.name, asterisk.definitions if mirror is None else mirror.folder)
     holder.start()
 
     def is_endpoint(name: str) -> bool:
@@ -90,14 +108,24 @@ def watch(
             looks.want()
         return reconciler.on_mark(mark)
 
+    records = dict(state)
+    heard, left = records.pop(HEARD, None), records.pop(LEFT, None)
     context = contexts(settings, asterisk.name, holder)
     tracker = Tracker(asterisk.name, is_endpoint=is_endpoint)
-    endpoints = EndpointTable(asterisk.name, known=known_endpoints(state))
-    listener = listener_of(settings, asterisk, Left.load(state.get(LEFT)))
+    endpoints = EndpointTable(asterisk.name, known=known_endpoints(records))
+    listener = listener_of(settings, asterisk, Left.load(left))
     inbox = listener.inbox
     looks = Looks(looker_of(asterisk, listener, played=played), lambda look: inbox.hand(Looked(look)))
     rest = rest_of(asterisk, listener)
-    reconciler = Reconciler(asterisk.name, tracker, rest, asterisk.cdr, is_endpoint, untold)
+    reconciler = Reconciler(
+        asterisk.name,
+        tracker,
+        rest,
+        cdr_of(asterisk, mirror),
+        recorded_of(asterisk, mirror, offload),
+        is_endpoint,
+        untold,
+    )
     checker = Checker(asterisk.name, inbox)
     monitor = Monitor(
         asterisk.name,
@@ -106,13 +134,61 @@ def watch(
         renderer(asterisk.name, holder, context, statistics),
         store,
         on_mark=on_mark,
+        gap_since=lambda: reconciler.since,
     )
-    heard = state.get(HEARD)
-    reconciler.restore(
-        calls_only({key: data for key, data in state.items() if key not in (HEARD, LEFT)}),
-        float(heard or 0) or None,
+    reconciler.restore(calls_only(records), float(heard or 0) or None)
+    return Watched(
+        asterisk,
+        holder,
+        tracker,
+        listener,
+        monitor,
+        reconciler,
+        checker,
+        inbox,
+        endpoints,
+        looks,
+        mirror,
     )
-    return Watched(asterisk, holder, tracker, listener, monitor, reconciler, checker, inbox, endpoints, looks)
+
+
+def mirror_of(
+    settings: Settings, asterisk: AsteriskSettings, reread: Callable[[str], object]
+) -> Mirror | None:
+    """Who fetches its files over SSH; None where they are on this machine."""
+    if asterisk.host == "local":
+        return None
+    server = next((each for each in settings.server if each.name == asterisk.host), None)
+    if server is None:
+        raise ConfigurationError((f"asterisk.{asterisk.name}.host: no [[server]] has this name",))
+    return Mirror(
+        asterisk.name,
+        place_of(server, _MIRROR_TIMEOUT),
+        asterisk.definitions,
+        asterisk.cdr,
+        settings.node.data_dir / "mirror" / asterisk.name,
+        partial(reread, asterisk.name),
+    )
+
+
+def cdr_of(asterisk: AsteriskSettings, mirror: Mirror | None) -> Callable[[], Path] | None:
+    """Where its CDR file is, when it is asked for; None: the site keeps none."""
+    path = asterisk.cdr
+    if path is None:
+        return None
+    return mirror.cdr if mirror is not None else lambda: path
+
+
+def recorded_of(
+    asterisk: AsteriskSettings, mirror: Mirror | None, offload: Callable[..., Any]
+) -> Callable[[int, int], Sequence[Recorded]] | None:
+    """Who finds its recordings of a time; None: it has none."""
+    spool = asterisk.recordings
+    if spool is None:
+        return None
+    if mirror is not None:
+        return partial(mirror.recorded, str(spool))
+    return partial(offload, recorded_since, str(spool))
 
 
 def contexts(settings: Settings, asterisk: str, holder: DirectoryHolder) -> Callable[[], Context]:
@@ -188,10 +264,8 @@ def looker_of(asterisk: AsteriskSettings, listener: Listener, *, played: bool = 
     `played`: it is the lab's, whose command line would be another Asterisk's.
     """
     source: AmiSource | CliSource | None = None
-    if asterisk.ami:
-        host, port = split_address(asterisk.ami)
-        secret = asterisk.ami_password.get_secret_value() if asterisk.ami_password is not None else ""
-        source = AmiSource(AmiClient(host, port, asterisk.ami_username, secret))
+    if (ami := ami_of(asterisk)) is not None:
+        source = AmiSource(ami)
     server = isinstance(listener, ServerListener)
     address = split_address(asterisk.listen or "")[0] if server else Address.parse(asterisk.url).host
     here = asterisk.host == "local" and is_loopback(address) and not played

@@ -12,7 +12,6 @@ import signal
 import sys
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import pytest
@@ -131,28 +130,12 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 @pytest.fixture(scope="session")
 def asterisk22(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
     """A running Asterisk 22 with `channelvars`; its phones are still to be registered."""
-    yield from _asterisk("22", tmp_path_factory.mktemp("asterisk"))
-
-
-@pytest.fixture(scope="session")
-def asterisk16(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
-    """A running Asterisk 16 with `channelvars`; its phones are still to be registered."""
-    yield from _asterisk("16", tmp_path_factory.mktemp("asterisk"))
-
-
-def _asterisk(version: str, work: Path) -> Iterator[Asterisk]:
     from tests.servers.asterisk.bed import CHANNELVARS
-    from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
+    from tests.servers.asterisk.own import own_asterisk
 
-    try:
-        server = Asterisk(root_for(version), work, version)
-    except Unavailable as reason:
-        pytest.skip(f"no Asterisk {version}: {reason}")
-    try:
+    with own_asterisk("22", tmp_path_factory.mktemp("asterisk")) as server:
         server.start(channelvars=CHANNELVARS)
         yield server
-    finally:
-        server.close()
 
 
 @pytest.fixture(scope="session")

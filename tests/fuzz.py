@@ -22,13 +22,14 @@ from daemon.ari.events import MalformedEvent, parse
 from daemon.calls.messages import Context, render
 from daemon.calls.reconcile import Live
 from daemon.calls.tracker import Tracker
-from daemon.console.registry import Registry
+from daemon.console.registry import CommandError, SessionInfo
 from daemon.console.session import AuthFailed, Session
 from daemon.directory.definitions import assemble, parse_clients, parse_endpoints, parse_servers
 from daemon.directory.model import Directory
-from daemon.errors import ConfigurationError
+from daemon.errors import ConfigurationError, PermanentError
 from daemon.settings.draft import Draft
 from tests.unit.calls import expectations as ex
+from tests.unit.console.test_commands import House
 
 REPOSITORY = Path(__file__).parents[1]
 CONTEXT = Context(
@@ -93,7 +94,6 @@ def _broken(event: dict[str, Any], rng: random.Random) -> dict[str, Any]:
 def console(rng: random.Random) -> None:
     """Bytes of all kinds in pieces of all sizes: answers or a clear end, never an exception."""
     session = Session(password=rng.choice([None, "fuzz-password"]), banner="fuzz")
-    registry = Registry(())
     pieces = [
         b"help\r\n",
         b'{"command": "help"}\n',
@@ -109,8 +109,26 @@ def console(rng: random.Random) -> None:
                 break
             if not isinstance(request, AuthFailed):
                 assert isinstance(request.words, tuple)
+        else:
+            raise AssertionError("the session gives requests without end")
         session.take()
-    assert registry.complete([""])
+
+
+def commands(rng: random.Random) -> None:
+    """Words of commands, arguments and noise: an answer that is JSON, or a refusal with a code."""
+    registry = House().registry
+    names = registry.complete([""])
+    known = [*names, *(word for name in names for word in registry.complete([name, ""]))]
+    odd = ["", "\x00", "é" * 3000, "-1", "1e999", "%s%n", "../..", "[", "*", "10" * 400, "=", "\ud800"]
+    for _ in range(50):
+        words = [rng.choice(known if rng.random() < 0.7 else odd) for _ in range(rng.randrange(5))]
+        assert all(isinstance(word, str) for word in registry.complete(words))
+        try:
+            result = registry.run(words, SessionInfo("192.0.2.7:4000", json=True))
+        except (CommandError, PermanentError):
+            continue
+        json.dumps(dict(result.data))
+        assert isinstance(result.text, str)
 
 
 def definitions(rng: random.Random) -> None:
@@ -152,7 +170,13 @@ def configuration(rng: random.Random) -> None:
             raise AssertionError("refused without a reason") from error
 
 
-TARGETS: tuple[Callable[[random.Random], None], ...] = (calls, console, definitions, configuration)
+TARGETS: tuple[Callable[[random.Random], None], ...] = (
+    calls,
+    console,
+    commands,
+    definitions,
+    configuration,
+)
 
 
 def round_of(seed: int) -> None:

@@ -7,10 +7,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import Final
 
 CHANNEL_EVIDENCE = b'"channel":{'
 RECORDING_EVIDENCE = b'"MIXMONITOR_FILENAME":'
 """As a key it is in `channelvars`; a ChannelVarset has the name as a value, and text in values has \\"."""
+
+_LOCKED_OUT: Final = 30.0  # seconds
+_STARTING: Final = 0.25  # of the planned pause, so that it keeps its jitter
 
 
 class Step(Enum):
@@ -31,6 +35,17 @@ def liveness(now: float, heard_at: float, pinged_at: float, *, ping_after: float
     if pinged_at <= heard_at:
         return Step.PING
     return Step.GIVE_UP if now - pinged_at >= pong_within else Step.READ
+
+
+def pause(planned: float, status: int | None, *, refused: bool) -> float:
+    """Seconds until the next try to connect, after `planned` ones that grew with each failure.
+
+    A closed port (`refused`), 404 and 503 are what a starting Asterisk shows, soon no more, and such a
+    try costs nobody anything: a quarter. 401 and 403 do not mend themselves, and fail2ban counts them.
+    """
+    if status in (401, 403):
+        return _LOCKED_OUT
+    return planned * _STARTING if refused or status in (404, 503) else planned
 
 
 def names_recording(frame: bytes) -> bool | None:

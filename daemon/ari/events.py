@@ -31,7 +31,6 @@ class Dialplan(msgspec.Struct, frozen=True, gc=False):
     exten: str = ""
     context: str = ""
     app_name: str = ""
-    app_data: str = ""
 
 
 _NOBODY = CallerId()
@@ -53,8 +52,6 @@ class Channel(msgspec.Struct, frozen=True, gc=False):
     dialplan: Dialplan = _NOWHERE
     creationtime: str = ""
     channelvars: dict[str, str] | None = None
-    # PeerStatusChange carries a Peer where Dial carries a channel.
-    peer_status: str = ""
 
 
 class Bridge(msgspec.Struct, frozen=True, gc=False):
@@ -94,7 +91,7 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     channel: Channel | None = None
     # Dial (caller is absent where Asterisk itself originates)
     caller: Channel | None = None
-    peer: Channel | None = None
+    peer: Channel | None = None  # of a PeerStatusChange it is a Peer, of which nothing is read
     forwarded: Channel | None = None
     dialstatus: str = ""
     dialstring: str = ""
@@ -109,7 +106,6 @@ class Event(msgspec.Struct, frozen=True, gc=False):
     duration_ms: int = 0
     # Bridge*, transfers
     bridge: Bridge | None = None
-    bridge_from: Bridge | None = None
     transferee: Channel | None = None
     transfer_target: Channel | None = None
     transferer_first_leg: Channel | None = None

@@ -1,4 +1,4 @@
-"""Websocket frames out of a large buffer: the common case only. Pure.
+"""Websocket frames out of a large buffer, the common case only; parts of a message, and its close. Pure.
 
 What Asterisk sends is nearly always a whole, unmasked text frame of 2 to
 65535 bytes (RFC 6455, 5.2: 0x81, then the length in one byte, or 126 and two
@@ -42,6 +42,46 @@ def split(data: bytes, at: int, limit: int) -> tuple[list[bytes], int]:
     except struct.error:  # fewer than four bytes are left: no plain frame is complete in them
         pass
     return payloads, at
+
+
+class OutOfOrder(ValueError):
+    """A part of a message where RFC 6455, 5.4 allows none."""
+
+
+class Fragments:
+    """A message that comes in parts. `size`: bytes of it so far."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._parts: list[bytes] = []
+
+    @property
+    def begun(self) -> bool:
+        """Has a message begun and not ended?"""
+        return bool(self._parts)
+
+    def take(self, payload: bytes, *, first: bool, final: bool) -> bytes | None:
+        """The whole message, or None while parts are missing. Raises OutOfOrder."""
+        if first and self._parts:
+            raise OutOfOrder("a message began inside another one")
+        if not first and not self._parts:
+            raise OutOfOrder("a continuation came without a beginning")
+        if first and final:
+            return payload
+        self._parts.append(payload)
+        self.size += len(payload)
+        if not final:
+            return None
+        message = b"".join(self._parts)
+        self._parts, self.size = [], 0
+        return message
+
+
+def closing(payload: bytes) -> tuple[str, int | None]:
+    """What a close frame says, as a sentence, and its code (RFC 6455, 5.5.1)."""
+    code = int.from_bytes(payload[:2], "big") if len(payload) >= 2 else None
+    reason = payload[2:].decode("utf-8", "replace")
+    return f"Asterisk closed the websocket ({code}{': ' + reason if reason else ''})", code
 
 
 def is_plain(data: bytes, at: int) -> bool:

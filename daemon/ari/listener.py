@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from threading import Event
 from typing import Final
 
-from daemon.ari.connection_state import Outage, Replaced, Step, liveness
+from daemon.ari.connection_state import Outage, Replaced, Step, liveness, pause
 from daemon.ari.inbox import Batch, Inbox, Lost, Opened
 from daemon.ari.rest import AriRefused, AriRest, AriUnavailable
 from daemon.ari.session import ListenerOptions, Session
@@ -138,9 +138,8 @@ class Listener:
             log.warning("not connected to %s: %s", self.asterisk, sentence)
 
     def _pause(self, error: Exception) -> float:
-        seconds = self._backoff.next()
-        # A password does not mend itself, and fail2ban counts the failures.
-        return 30.0 if getattr(error, "status", None) in (401, 403) else seconds
+        refused = isinstance(error.__cause__, ConnectionRefusedError)
+        return pause(self._backoff.next(), getattr(error, "status", None), refused=refused)
 
     # -- connected -------------------------------------------------------------
 
@@ -240,15 +239,15 @@ class Listener:
 
     def _leave_the_name(self, options: ListenerOptions, rest: AriRest, stop: Event) -> None:
         """Don't fight: wait until the name is free, or long (Asterisk 16 never frees it)."""
-        pause = self._replaced.pause()
+        seconds = self._replaced.pause()
         self._set_state(False, f"another client uses the application name {options.app}")
         log.error(
             "another client uses the application name %s on %s: give each node a name of its own; "
             "trying again in %.0f s, or as soon as the name is free",
-            options.app, self.asterisk, pause,
+            options.app, self.asterisk, seconds,
         )  # fmt: skip
-        until = time.monotonic() + pause
-        while time.monotonic() < until and not stop.wait(min(5.0, pause / 4)) and not self._reconfigured:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until and not stop.wait(min(5.0, seconds / 4)) and not self._reconfigured:
             try:
                 if rest.application(options.app) is None:
                     return

@@ -75,5 +75,5 @@ def known_endpoints(state: Mapping[str, bytes]) -> Sequence[EndpointView]:
 
 
 def calls_only(state: Mapping[str, bytes]) -> list[bytes]:
-    """The tracker's records among what was stored (an empty key is the monitor's own)."""
-    return [data for key, data in state.items() if key and not key.startswith(_ENDPOINT)]
+    """The tracker's records among what was stored."""
+    return [data for key, data in state.items() if not key.startswith(_ENDPOINT)]

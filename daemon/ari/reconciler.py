@@ -2,7 +2,7 @@
 
 A gap begins with a lost connection, an overflow or the end of an earlier
 process, and ends when Asterisk was asked what is alive (`gather`) and its CDR
-file was read for what is over. All of that happens in line with the events,
+file and its recordings' names were read for what is over. All of that happens in line with the events,
 in the monitor's greenlet: events that came meanwhile wait on the inbox.
 """
 
@@ -23,6 +23,7 @@ from daemon.ari.rest import AriRefused, AriUnavailable
 from daemon.calls.cdr import Row, missed, read
 from daemon.calls.model import Fact, Gap
 from daemon.calls.outcome import IsEndpoint
+from daemon.calls.recorded import Recorded, unheard
 from daemon.calls.tracker import Tracker
 from daemon.errors import TransientError
 
@@ -31,6 +32,7 @@ log = logging.getLogger("arimonitor.ari")
 _TRIES: Final = 3
 _CHECK_EVERY: Final = 10.0  # seconds between two looks whether something is left to be reconciled
 _ROWS_LATE: Final = 20.0  # seconds after which the CDR is read once more: Asterisk writes it a little later
+_ROWS_AGAIN: Final = 60.0  # seconds between two tries to read a CDR that could not be had
 _LOOK_EVERY: Final = 300.0  # seconds between two looks whether all legs are still alive
 _CDR_TAIL: Final = 8 * 1024 * 1024  # bytes at the end of the CDR file: some 30,000 rows
 _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: clocks differ, rows come late
@@ -39,7 +41,11 @@ _MARGIN: Final = 5000  # ms before a gap in which calls are looked for too: cloc
 class Reconciler:
     """One Asterisk's gaps. `gaps` (those told) and `gap_seconds` are over the life of this process.
 
+    `undone`: a reconciliation that Asterisk did not answer is still to be made.
     `untold` leaves out the facts that were told before, by this process or another.
+    `recorded` finds the recordings of calls that began between two times (ms); may raise OSError.
+    `cdr` says where the CDR file is now; it raises TransientError where that
+    can't be told just now, and is asked again later.
     """
 
     def __init__(
@@ -47,7 +53,8 @@ class Reconciler:
         asterisk: str,
         tracker: Tracker,
         rest: Rest,
-        cdr: Path | None,
+        cdr: Callable[[], Path] | None,
+        recorded: Callable[[int, int], Sequence[Recorded]] | None,
         is_endpoint: IsEndpoint,
         untold: Callable[[Sequence[Fact]], Sequence[Fact]],
         clock: Callable[[], float] = time.time,
@@ -58,17 +65,24 @@ class Reconciler:
         self._asterisk = asterisk
         self._tracker = tracker
         self._cdr = cdr
+        self._recorded = recorded
         self._is_endpoint = is_endpoint
         self._untold = untold
         self._connected = False
-        self._undone = False
+        self.undone = False
         self._rows_since: float | None = None
         self._rows_due = 0.0
+        self._unread = False
         self._silent: set[str] = set()
         self._looked_at = clock()
         self._clock = clock
         self._since: float | None = None
         self._reason = ""
+
+    @property
+    def since(self) -> float | None:
+        """From when events may have been missed (s since the epoch); None: there is no gap now."""
+        return self._since
 
     def restore(self, records: Iterable[bytes], heard: float | None) -> None:
         """Take up what an earlier process knew, and until when it saw events (s since the epoch)."""
@@ -91,7 +105,7 @@ class Reconciler:
         if isinstance(mark, Overflow):
             self._begin(mark.since, f"{mark.count} events came faster than they could be used")
             self._tracker.lost(mark.since)
-        elif isinstance(mark, Opened) and mark.complete:
+        elif isinstance(mark, Opened) and mark.complete and not self.undone:
             self._since = None  # Asterisk kept everything for us
             self._tracker.unbroken()
             return ()
@@ -112,11 +126,15 @@ class Reconciler:
     def _check(self) -> Sequence[Told]:
         if not self._connected:
             return ()
-        if self._undone:
+        if self.undone:
             return self._reconcile(self._since)
         if self._rows_since is not None and self._clock() >= self._rows_due:
             since, self._rows_since = self._rows_since, None
-            return self._missed(self._rows(), since)
+            rows = self._rows()
+            told = self._missed(rows, since, complete=not self._unread)
+            if self._unread:
+                self._rows_since, self._rows_due = since, self._clock() + _ROWS_AGAIN
+            return told
         if self._clock() - self._looked_at < _LOOK_EVERY:
             return ()
         self._looked_at = self._clock()
@@ -155,21 +173,23 @@ class Reconciler:
                 )  # fmt: skip
         else:
             log.error("calls of %s that ended unseen stay open; asking again in a while", self._asterisk)
-            self._undone = True
+            self.undone = True
             if wanted is not None:
                 wanted.result = f"{self._asterisk} can't be asked which channels exist: see the log"
             return ()
-        self._undone = False
+        self.undone = False
         rows = self._rows() if since is not None else []
         live = replace(live, ended=_by_channel(rows))
         now = self._clock()
         told: list[Told] = list(self._tracker.resync(live, now))
         found: set[str] = set()
         if since is not None:
-            news = self._missed(rows, since)
+            news = self._missed(rows, since, complete=self._cdr is None)
             found = {fact.call for fact in news}
             told += news
-            self._rows_since, self._rows_due = since, now + _ROWS_LATE
+            overdue = self._rows_since if self._unread else None
+            self._rows_since = since if overdue is None else min(since, overdue)
+            self._rows_due = now + _ROWS_LATE
         reconciled = self._tracker.reconciled + len(found)
         sentence = (
             f"{self._asterisk} was reconciled: {len(live.channels)} channels are alive,"
@@ -185,21 +205,43 @@ class Reconciler:
             self._since = None
         return told
 
-    def _missed(self, rows: Iterable[Row], since: float) -> Sequence[Fact]:
-        """The facts of calls from then on that only the CDR knows."""
+    def _missed(self, rows: Sequence[Row], since: float, *, complete: bool) -> Sequence[Fact]:
+        """The facts of calls from then on that only the CDR, or once it is `complete` a recording, knows."""
         begun = round(since * 1000) - _MARGIN
-        calls = missed(rows, self._tracker.knows, begun, self._is_endpoint)
+        files = self._files(begun)
+        calls = missed(rows, self._tracker.knows, begun, self._is_endpoint, files)
+        if complete:
+            in_rows = {row.uniqueid for row in rows}
+            calls |= unheard(files, lambda id_: id_ in in_rows or self._tracker.knows(id_), begun)
         return self._untold([fact for facts in calls.values() for fact in facts])
+
+    def _files(self, begun: int) -> Sequence[Recorded]:
+        if self._recorded is None:
+            return ()
+        try:
+            return self._recorded(begun, round(self._clock() * 1000))
+        except (OSError, TransientError) as error:
+            log.warning("the recordings of %s can't be looked up: %s", self._asterisk, error)
+            return ()
 
     def _rows(self) -> list[Row]:
         if self._cdr is None:
             return []
+        known, self._unread = self._unread, False
         try:
-            return list(read(_tail(self._cdr).decode("utf-8", "replace").splitlines()))
+            return list(read(_tail(self._cdr()).decode("utf-8", "replace").splitlines()))
+        except TransientError as error:
+            self._unread = True
+            if not known:
+                log.warning(
+                    "calls of %s missed entirely are looked up when its CDR can be had: %s",
+                    self._asterisk, error,
+                )  # fmt: skip
+            return []
         except OSError as error:
             log.warning(
                 "calls of %s missed entirely can't be looked up: %s: %s",
-                self._asterisk, self._cdr, error.strerror,
+                self._asterisk, error.filename, error.strerror,
             )  # fmt: skip
             return []
 

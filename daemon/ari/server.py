@@ -45,6 +45,8 @@ QUEUE_BYTES: Final = 512 * 1024 * 1024
 
 _TICK: Final = 0.25
 _FIRST_ANSWER: Final = 20.0  # seconds; the first answer comes behind the whole queue
+_QUEUE_QUIET: Final = 0.05  # seconds without an event: what it had queued has been sent
+_QUEUE_SECONDS: Final = 1.0  # at most, on a PBX that is never quiet
 _READY: Final = 2.0  # seconds for its first message, which comes at once
 _AGAIN: Final = 0.1  # seconds until an Asterisk that was not booted is asked again
 _NOBODY: Final = 30.0  # seconds without a connection after which that is said
@@ -211,8 +213,9 @@ class ServerListener(Listener):
         try:
             session, startup = self._welcome(sock, stop)
             self.left = Left(startup, clean=False)
+            taken = not self._complete and self._use_queue(sock, session)
             self._open(session)
-            reason = self._read(session, stop)
+            reason = "another client took the application" if taken else self._read(session, stop)
         except Disconnected as gone:
             reason = gone.reason
         finally:
@@ -244,7 +247,9 @@ class ServerListener(Listener):
         def wait(answered: Callable[[], bool], deadline: float) -> None:
             sock.collect(lambda: answered() or stop.is_set(), deadline)
 
-        rest = SocketRest(self._exchange, timeout=_FIRST_ANSWER, breaker=Breaker(threshold=1_000), wait=wait)
+        # An application that was taken from us has no queue, and often no answers either.
+        patience = self._request_timeout if self._taken else _FIRST_ANSWER
+        rest = SocketRest(self._exchange, timeout=patience, breaker=Breaker(threshold=1_000), wait=wait)
         startup, subscribed_before = "", False
         self._doubt = ""
         # What reaches Asterisk 22 right behind the handshake it reads along with it, and then overlooks.
@@ -319,6 +324,25 @@ class ServerListener(Listener):
             self.asterisk, self._peer, session.options.app, self._generation,
             "nothing was missed" if self._complete else "something may have been missed before",
         )  # fmt: skip
+
+    def _use_queue(self, sock: ServerSocket, session: Session) -> bool:
+        """Before the mark of an opening after which it is asked what is alive: what it queued is older.
+
+        The answers may overtake the end of it, so it is over at the first quiet moment. Is the
+        application taken from us in it?
+        """
+        taken, until = False, time.monotonic() + _QUEUE_SECONDS
+        while sock.kept or time.monotonic() < until:
+            try:
+                frames = sock.read_batch(_QUEUE_QUIET)
+            except Disconnected:  # said again by the next read
+                break
+            if not frames:
+                break
+            session.note(frames)
+            self.inbox.put(Batch(self._clock(), frames), sum(map(len, frames)))
+            taken = self._is_replaced(session, frames) or taken
+        return taken
 
     def _on_events(self, frames: list[bytes], session: Session) -> None:
         """Events prove that the application is ours."""

@@ -24,7 +24,9 @@ from wsproto.events import AcceptConnection, Request
 from wsproto.utilities import ProtocolError
 
 from daemon.ari.address import basic_authorization
+from daemon.ari.wire import keep_alive
 from daemon.errors import FatalError
+from daemon.settings.base import is_loopback
 
 log = logging.getLogger("arimonitor.ari")
 
@@ -32,7 +34,6 @@ _MOST_HEAD: Final = 16 * 1024
 _MOST_GREETED: Final = 16
 _TICK: Final = 0.25
 _SUBPROTOCOL: Final = "ari"
-_KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
 
 
 class Refused(Exception):
@@ -183,10 +184,7 @@ class Door:
             except OSError as error:
                 self._say(f"from {host}: it broke off during the handshake ({error.strerror or error})")
                 return
-            for name, value in (("TCP_NODELAY", 1), *_KEEPALIVE):
-                if hasattr(socket, name):
-                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+            keep_alive(sock)
             self._welcome(sock, rest, peer)
             sock = None  # type: ignore[assignment]  # it is the welcome's now
         finally:
@@ -198,11 +196,6 @@ class Door:
         sentence = self.refusals.refused(reason, time.monotonic())
         if sentence:
             log.warning("a connection to %s for %s was refused: %s", self, self.asterisk, sentence)
-
-
-def is_loopback(host: str) -> bool:
-    """Is this an address of the machine itself?"""
-    return host.startswith(("127.", "::ffff:127.")) or host == "::1"
 
 
 def _place(host: str, port: int) -> str:

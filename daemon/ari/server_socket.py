@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final, NoReturn
 
+from daemon.ari.frames import Fragments, OutOfOrder, closing
 from daemon.ari.restcall import MARK
 from daemon.ari.server_frames import (
     BINARY,
@@ -72,8 +73,7 @@ class ServerSocket:
         self._ended: Disconnected | None = None
         self._superseded = ""
         self._leave_at = 0.0
-        self._fragments: list[bytes] = []
-        self._fragments_size = 0
+        self._fragments = Fragments()
         self._half_since: float | None = None
         self._sending = threading.Lock()
         self._closing = False
@@ -103,6 +103,11 @@ class ServerSocket:
         if self._superseded and time.monotonic() > self._leave_at:
             raise Disconnected(self._superseded)
         return self._receive(timeout)
+
+    @property
+    def kept(self) -> bool:
+        """Whether `collect` kept messages that are still to be read."""
+        return bool(self._kept)
 
     def collect(self, done: Callable[[], bool], deadline: float) -> None:
         """Read until `done` or `deadline`; what comes is kept for `read_batch`. For the reading thread.
@@ -178,7 +183,7 @@ class ServerSocket:
         wire.deadline = time.monotonic() + timeout
         while True:
             messages: list[bytes] = []
-            if not self._fragments:
+            if not self._fragments.begun:
                 messages, wire.at = split(wire.data, wire.at, MAX_BATCH)
             if not messages:
                 frame = self._decode()
@@ -216,7 +221,7 @@ class ServerSocket:
     def _decode(self) -> Frame | None:
         wire = self._wire
         try:
-            frame = decode(wire.data, wire.at, MAX_MESSAGE - self._fragments_size)
+            frame = decode(wire.data, wire.at, MAX_MESSAGE - self._fragments.size)
         except BadFrame as error:
             self._bad(str(error), error.code)
         else:
@@ -227,22 +232,13 @@ class ServerSocket:
     def _use(self, frame: Frame) -> list[bytes]:
         """What a frame brings: a whole message, or nothing yet."""
         opcode, data = frame.opcode, frame.payload
-        if opcode in (TEXT, BINARY):
-            if self._fragments:
-                self._bad("a message began inside another one")
-            if frame.final:
-                return [data]
-            self._fragments, self._fragments_size = [data], len(data)
-        elif opcode == CONTINUATION:
-            if not self._fragments:
-                self._bad("a continuation came without a beginning")
-            self._fragments.append(data)
-            self._fragments_size += len(data)
-            if frame.final:
-                message = b"".join(self._fragments)
-                self._fragments, self._fragments_size = [], 0
-                return [message]
-        elif opcode == PING:
+        if opcode in (CONTINUATION, TEXT, BINARY):
+            try:
+                message = self._fragments.take(data, first=opcode != CONTINUATION, final=frame.final)
+            except OutOfOrder as error:
+                self._bad(str(error))
+            return [] if message is None else [message]
+        if opcode == PING:
             self._send(PONG, data)
         elif opcode == CLOSE:
             self._closed_by_peer(data)
@@ -256,12 +252,10 @@ class ServerSocket:
 
     def _closed_by_peer(self, data: bytes) -> None:
         self.clean = True
-        code = int.from_bytes(data[:2], "big") if len(data) >= 2 else None
-        reason = data[2:].decode("utf-8", "replace")
         if not self._closing:
             with suppress(Disconnected):  # it need not wait for our answer
                 self._send(CLOSE, b"\x03\xe8")
-        raise Disconnected(f"Asterisk closed the websocket ({code}{': ' + reason if reason else ''})", code)
+        raise Disconnected(*closing(data))
 
     def _send(self, opcode: int, payload: bytes) -> None:
         """Send a frame, whole: one that got stuck half way ends the connection."""

@@ -15,7 +15,7 @@ from typing import Final
 import websocket
 
 from daemon.ari.address import Address, basic_authorization, explain
-from daemon.ari.frames import announced, is_plain, split
+from daemon.ari.frames import Fragments, OutOfOrder, announced, closing, is_plain, split
 from daemon.ari.wire import ConnectError, Disconnected, Wire
 
 MAX_BATCH: Final = 1000
@@ -34,8 +34,7 @@ class EventSocket:
         """Use `connect`."""
         self._wire = wire
         self._client = client
-        self._fragments: list[bytes] | None = None
-        self._fragments_size = 0
+        self._fragments = Fragments()
 
     @classmethod
     def connect(
@@ -86,11 +85,11 @@ class EventSocket:
         wire = self._wire
         wire.deadline = time.monotonic() + timeout
         while True:
-            if self._fragments is None:
+            if not self._fragments.begun:
                 messages, wire.at = split(wire.data, wire.at, MAX_BATCH)
                 if messages:
                     return messages
-            if self._fragments is None and is_plain(wire.data, wire.at):
+            if not self._fragments.begun and is_plain(wire.data, wire.at):
                 try:
                     wire.fill()
                 except TimeoutError:
@@ -130,7 +129,7 @@ class EventSocket:
         try:
             while (length := announced(wire.data, wire.at)) is None:
                 wire.fill()
-            if length > MAX_MESSAGE or length + self._fragments_size > MAX_MESSAGE:
+            if length > MAX_MESSAGE or length + self._fragments.size > MAX_MESSAGE:
                 raise Disconnected(f"a message of {length} bytes was announced, which no ARI event has")
             frame = self._client.recv_frame()  # type: ignore[no-untyped-call]
         except (TimeoutError, websocket.WebSocketTimeoutException) as error:
@@ -144,24 +143,14 @@ class EventSocket:
         return self._use(frame.opcode, bool(frame.fin), bytes(frame.data))
 
     def _use(self, opcode: int, final: bool, data: bytes) -> bytes | None:
-        if opcode in (_TEXT, _BINARY):
-            if self._fragments is not None:
-                raise Disconnected("a message began inside another one")
-            if final:
-                return data
-            self._fragments, self._fragments_size = [data], len(data)
-        elif opcode == _CONTINUATION:
-            if self._fragments is None:
-                raise Disconnected("a continuation came without a beginning")
-            self._fragments.append(data)
-            self._fragments_size += len(data)
-            if final:
-                message = b"".join(self._fragments)
-                self._fragments, self._fragments_size = None, 0
-                return message
-        elif len(data) > 125:
+        if opcode in (_CONTINUATION, _TEXT, _BINARY):
+            try:
+                return self._fragments.take(data, first=opcode != _CONTINUATION, final=final)
+            except OutOfOrder as error:
+                raise Disconnected(str(error)) from error
+        if len(data) > 125:
             raise Disconnected("a control frame was longer than 125 bytes")
-        elif opcode == _PING:
+        if opcode == _PING:
             self._guarded_send(lambda: self._client.pong(data))
         elif opcode == _CLOSE:
             self._closed_by_peer(data)
@@ -170,9 +159,7 @@ class EventSocket:
     def _closed_by_peer(self, data: bytes) -> None:
         if self._client.connected:  # else it answers our own close
             self._guarded_send(lambda: self._client.send_close(1000))
-        code = int.from_bytes(data[:2], "big") if len(data) >= 2 else None
-        reason = data[2:].decode("utf-8", "replace")
-        raise Disconnected(f"Asterisk closed the websocket ({code}{': ' + reason if reason else ''})", code)
+        raise Disconnected(*closing(data))
 
     def _guarded_send(self, send: Callable[[], object]) -> None:
         wire = self._wire

@@ -15,7 +15,13 @@ from daemon.ari.address import Address
 from daemon.errors import TransientError
 
 READ_SIZE = 256 * 1024
-_KEEPALIVE = (("TCP_KEEPIDLE", 15), ("TCP_KEEPINTVL", 5), ("TCP_KEEPCNT", 3), ("TCP_USER_TIMEOUT", 30_000))
+_OPTIONS = (
+    ("TCP_NODELAY", 1),
+    ("TCP_KEEPIDLE", 15),
+    ("TCP_KEEPINTVL", 5),
+    ("TCP_KEEPCNT", 3),
+    ("TCP_USER_TIMEOUT", 30_000),
+)
 
 
 class ConnectError(TransientError):
@@ -60,11 +66,7 @@ class Wire:
             sock = socket.create_connection(
                 (address.host, address.port), max(0.001, deadline - time.monotonic())
             )
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            for name, value in _KEEPALIVE:
-                if hasattr(socket, name):
-                    sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
+            keep_alive(sock)
             if address.tls:
                 sock.settimeout(max(0.001, deadline - time.monotonic()))
                 tls = context or ssl.create_default_context()
@@ -145,6 +147,14 @@ class Wire:
             self.allowance -= len(chunk)
         self.heard_at = time.monotonic()
         return chunk
+
+
+def keep_alive(sock: socket.socket) -> None:
+    """Send at once, and notice within half a minute that the other machine is gone."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _OPTIONS:
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def _explain(error: OSError, address: Address) -> str:

@@ -17,7 +17,7 @@ import re
 from dataclasses import dataclass, field
 
 from daemon.ari.events import Channel
-from daemon.calls.channel import NO_NUMBER, PREPARING, Name
+from daemon.calls.channel import NO_NUMBER, PREPARING, RECORDING, Name
 
 
 @dataclass(slots=True)
@@ -128,7 +128,7 @@ class Leg:
         if not self.number:
             self.number = channel.caller.number
         if channel.channelvars:
-            self.record(channel.channelvars.get("MIXMONITOR_FILENAME", ""), at)
+            self.record(channel.channelvars.get(RECORDING, ""), at)
 
     def _is_no_number(self, exten: str) -> bool:
         """A Local channel that Asterisk originates begins at its own extension: nobody dialled that."""

@@ -4,6 +4,9 @@
 with whole seconds. A call is told from it only if no event of it was seen; its
 times come from the uniqueid, whose first part is when the channel was made,
 and from the row's lengths, so that the Asterisk's time zone does not matter.
+The uniqueid is chosen a moment before the channel's creation time is taken,
+with which the row begins: at the turn of a second the row is right, and the
+ids of facts need the right second.
 
 Source: docs.asterisk.org, "CDR Storage Backends", and main/cdr.c.
 """
@@ -12,13 +15,14 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from daemon.calls.call import natural
 from daemon.calls.channel import parse_name
 from daemon.calls.model import Answered, Ended, Fact, Received
 from daemon.calls.outcome import IsEndpoint
+from daemon.calls.recorded import Recorded
 
 _FIELDS = 18
 _UNIQUEID = re.compile(r"(?:.*-)?(\d{9,11})\.\d+$")
@@ -56,7 +60,7 @@ def _row(fields: list[str]) -> Row | None:
     match = _UNIQUEID.match(fields[16])
     if match is None or not (fields[12].isdecimal() and fields[13].isdecimal()):
         return None
-    created = int(match[1]) * 1000
+    created = _created(int(match[1]), fields[9])
     duration, billsec = int(fields[12]), int(fields[13])
     ended = created + duration * 1000
     return Row(
@@ -75,11 +79,21 @@ def _row(fields: list[str]) -> Row | None:
     )
 
 
+def _created(epoch: int, start: str) -> int:
+    """In ms: by the uniqueid, or a second later where the row's start (`2026-11-21 01:32:26`) says so."""
+    return (epoch + (start[-3:] == f":{(epoch + 1) % 60:02d}")) * 1000
+
+
 def missed(
-    rows: Iterable[Row], known: Callable[[str], bool], since: int, is_endpoint: IsEndpoint
-) -> Mapping[str, list[Fact]]:
+    rows: Iterable[Row],
+    known: Callable[[str], bool],
+    since: int,
+    is_endpoint: IsEndpoint,
+    files: Iterable[Recorded] = (),
+) -> dict[str, list[Fact]]:
     """The facts of calls that began at or after `since` (ms) and of which no channel is `known`, by call.
 
+    `files` may have their recordings, which the CDR does not know.
     Rows of channels that another row had as its peer (a transferred leg, the
     second half of a Local channel) belong to that row's call.
     """
@@ -89,14 +103,17 @@ def missed(
     for row in table:
         if row.created >= since and _without_half(row.channel) not in peers:
             by_call.setdefault(row.uniqueid, []).append(row)
+    recordings: dict[str, list[str]] = {}
+    for file in files:
+        recordings.setdefault(file.uniqueid, []).append(file.name)
     return {
-        call: _facts(found, is_endpoint)
+        call: _facts(found, is_endpoint, recordings.get(call, []))
         for call, found in by_call.items()
         if not any(known(row.uniqueid) for row in found)
     }
 
 
-def _facts(rows: list[Row], is_endpoint: IsEndpoint) -> list[Fact]:
+def _facts(rows: list[Row], is_endpoint: IsEndpoint, recordings: Iterable[str]) -> list[Fact]:
     first = rows[0]
     origin = _party(first.channel, first.source, is_endpoint)
     answered = [row for row in rows if row.answered is not None and row.disposition == "ANSWERED"]
@@ -124,7 +141,7 @@ def _facts(rows: list[Row], is_endpoint: IsEndpoint) -> list[Fact]:
             answertime=answer,
             answered_by=by,
             agent_answertime=None,
-            recordings=(),
+            recordings=tuple(sorted(recordings)),
             merged_into=None,
         )
     )

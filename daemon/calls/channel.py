@@ -19,6 +19,8 @@ CONNECTING = frozenset(
 )
 
 
+RECORDING = "MIXMONITOR_FILENAME"
+"""The channel variable that names the file of a running recording."""
 # Extensions that are no number anybody dialled.
 NO_NUMBER = frozenset(("s", "h", "i", "t", "T", "e", "failed"))
 # What a dialplan does on its way; none of these serves a caller.
@@ -27,6 +29,14 @@ PREPARING = CONNECTING | frozenset(
     "ExecIf Hangup While EndWhile Verbose Log Ringing Progress Answer Monitor SetMusicOnHold UserEvent "
     "ChannelRedirect Busy Congestion AGI".split()
 )
+
+
+def is_a_talk(bridge_type: str, creator: str) -> bool:
+    """Those in such a bridge talk with one another: no waiting room, and no conference.
+
+    Who waits in one place, or talks in one conference, still made calls of their own.
+    """
+    return bridge_type != "holding" and creator != "ConfBridge"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,13 +16,11 @@ from dataclasses import dataclass, field
 from daemon.ari.events import Channel
 from daemon.calls.call import Leg
 from daemon.calls.cdr import Row
-from daemon.calls.channel import CONNECTING
+from daemon.calls.channel import CONNECTING, RECORDING, is_a_talk
 from daemon.calls.legs import LINKEDID, Legs
 
-RECORDING = "MIXMONITOR_FILENAME"
 CDR_ANSWER = "CDR(answer,u)"
 """The CDR's answer as seconds since the epoch (option u), empty while unanswered."""
-VARIABLES = (LINKEDID, RECORDING, CDR_ANSWER)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +32,6 @@ class LiveBridge:
     creator: str
     created: int
     channels: tuple[str, ...]
-
-    @property
-    def is_a_talk(self) -> bool:
-        """Those in it talk with one another: no waiting room, no conference."""
-        return self.bridge_type != "holding" and self.creator != "ConfBridge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +63,7 @@ def missing_variables(channels: tuple[Channel, ...]) -> dict[str, tuple[str, ...
 
 def take_in(legs: Legs, live: Live) -> set[str]:
     """Make evidence of it; the channels that were not known before."""
-    talks = [bridge for bridge in live.bridges if bridge.is_a_talk]
+    talks = [bridge for bridge in live.bridges if is_a_talk(bridge.bridge_type, bridge.creator)]
     bridged_since = {channel: bridge.created for bridge in talks for channel in bridge.channels}
     found: set[str] = set()
     for channel in live.channels:
@@ -109,12 +102,19 @@ def end_unseen(leg: Leg, row: Row | None, lost_at: int) -> None:
         leg.gone_at = max(leg.created, lost_at)
         return
     leg.gone_at = max(leg.created, row.ended)
+    answer_unseen(leg, row)
+
+
+def answer_unseen(leg: Leg, row: Row) -> bool:
+    """Does the CDR know of an answer that nobody saw? The leg has it then."""
     if row.answered is None or leg.up_at is not None:
-        return
+        return False
+    leg.reconciled = True
     leg.up_at, leg.up_application = max(leg.created, row.answered), row.application
     for other in leg.group.legs.values():
         if row.peer and str(other.name) == row.peer:
             leg.dialled(other, "ANSWER", leg.up_at)
+    return True
 
 
 def _originates(leg: Leg, channel: Channel) -> bool:

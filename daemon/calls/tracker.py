@@ -21,6 +21,7 @@ from daemon.ari.events import Event, millis
 from daemon.calls import memory, reconcile, telling
 from daemon.calls.call import Digit, Group, Leg
 from daemon.calls.cdr import Row
+from daemon.calls.channel import RECORDING, is_a_talk
 from daemon.calls.legs import Legs
 from daemon.calls.model import Fact
 from daemon.calls.outcome import IsEndpoint
@@ -157,6 +158,10 @@ class Tracker:
         alive = {channel.id for channel in live.channels}
         gone = [id_ for id_ in self.open_legs() if id_ not in alive]
         self._end_unseen(gone, live.ended)
+        for id_, row in live.ended.items():
+            leg = self._legs.get(id_)
+            if leg is not None and leg.gone_at is not None and reconcile.answer_unseen(leg, row):
+                self._legs.touch(leg.group)
         found = reconcile.take_in(self._legs, live)
         self.reconciled = len({id(leg.group) for leg in self._legs if leg.id in found or leg.id in gone})
         self._last_at = max(self._last_at, live.at)
@@ -285,7 +290,7 @@ class Tracker:
         leg = self._legs.get(event.channel.id) if event.channel is not None else None
         if leg is None or event.channel is None:
             return
-        if event.variable == "MIXMONITOR_FILENAME":
+        if event.variable == RECORDING:
             self._legs.see(leg, event.channel, at)
             leg.record(event.value, at)
         elif leg.originated_at is not None and not leg.served_by:
@@ -295,8 +300,8 @@ class Tracker:
     def _entered(self, event: Event, at: int) -> None:
         leg = self._legs.take(event.channel, at)
         bridge = event.bridge
-        if leg is None or bridge is None or bridge.bridge_type == "holding" or bridge.creator == "ConfBridge":
-            return  # who waits in one place, or talks in one conference, still made calls of their own
+        if leg is None or bridge is None or not is_a_talk(bridge.bridge_type, bridge.creator):
+            return
         for other_id in bridge.channels:
             self._legs.meet(leg, other_id, at)
 

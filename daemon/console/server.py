@@ -10,7 +10,6 @@ where we listen; without a password such an address is not listened on at all.
 
 from __future__ import annotations
 
-import errno
 import itertools
 import logging
 import socket
@@ -23,6 +22,7 @@ from daemon.console.outlet import Outlet
 from daemon.console.registry import Registry
 from daemon.console.session import Session
 from daemon.errors import FatalError
+from daemon.runtime.listening import listening, place_of
 from daemon.settings.base import is_loopback, split_address
 
 log = logging.getLogger("arimonitor.console")
@@ -35,6 +35,7 @@ SEND_DEADLINE = 30.0
 LINGER = 1.0
 STOP_DEADLINE = 5.0
 MAX_REFUSALS = 8
+_BACKLOG = 64
 _PIECE = 16 * 1024
 """Bytes read at a time: a flood of empty lines in one piece holds the hub up for under 50 ms."""
 
@@ -90,8 +91,7 @@ class ConsoleServer:
         """HOST:PORT that is listened on; before `open`, the configured one."""
         if self._listener is None:
             return self._listen
-        host, port = self._listener.getsockname()[:2]
-        return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        return place_of(self._listener)
 
     def open(self) -> None:
         """Begin to listen; `run` does it too. FatalError where that can't be."""
@@ -106,16 +106,7 @@ class ConsoleServer:
                 f"the console must not listen on {self._listen} without a password: "
                 "set [manager] password, or listen on 127.0.0.1"
             )
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind((host, port))
-            listener.listen(64)
-        except OSError as error:
-            listener.close()
-            raise FatalError(_cannot_listen(self._listen, error)) from error
-        self._listener = listener
+        self._listener = listening("the console", "[manager] listen", host, port, _BACKLOG)
 
     def run(self, stop: Event) -> None:
         """Serve until `stop` is set."""
@@ -228,7 +219,7 @@ class _Connection:
         self._writer = sock.dup()
         self._writer.settimeout(SEND_DEADLINE)
         self.outlet = Outlet(self._writer.send, lambda: self._shut(socket.SHUT_RDWR))
-        password = None if is_loopback(host.removeprefix("::ffff:")) else server.password
+        password = None if is_loopback(host) else server.password
         self._session = Session(server.banner(), password=password)
         self.dialogue = Dialogue(server.registry, self._session, self.outlet, self.peer, self._pause)
         self._ended = Event()
@@ -309,14 +300,3 @@ def _close_on(stop: Event, listener: socket.socket) -> None:
     except OSError as error:
         log.debug("the console's listener was closed already: %s", error)
     listener.close()
-
-
-def _cannot_listen(listen: str, error: OSError) -> str:
-    mends = {
-        errno.EADDRINUSE: "another program (perhaps another arimonitor) listens there: "
-        "stop it, or set [manager] listen to another port",
-        errno.EADDRNOTAVAIL: "this machine has no such address: correct [manager] listen",
-        errno.EACCES: "a port below 1024 needs root: set [manager] listen to a higher one",
-    }
-    mend = mends.get(error.errno or 0, "correct [manager] listen")
-    return f"the console can't listen on {listen}: {error.strerror or error}; {mend}"

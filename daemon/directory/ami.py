@@ -15,6 +15,7 @@ from typing import Final
 from daemon.directory.ami_parser import AmiGarbage, AmiParser, Message, contacts_of, encode, login_key
 from daemon.directory.contacts import Contact
 from daemon.errors import PermanentError, TransientError
+from daemon.settings import AsteriskSettings, split_address
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of one session: 10,000 contacts are 6 MB."""
@@ -89,6 +90,15 @@ class AmiClient:
                 f"{self} refuses the user {self.username} ({answer.get('Message', '')[:100]}): check "
                 f"ami_username and ami_password, and permit, deny and acl of that user in manager.conf"
             )
+
+
+def ami_of(asterisk: AsteriskSettings) -> AmiClient | None:
+    """The manager interface that the configuration names; None: none."""
+    if not asterisk.ami:
+        return None
+    host, port = split_address(asterisk.ami)
+    secret = asterisk.ami_password.get_secret_value() if asterisk.ami_password is not None else ""
+    return AmiClient(host, port, asterisk.ami_username, secret)
 
 
 class _Session:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 _SIP_URI = re.compile(
     r"sips?:(?:[^@\s]*@)?(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?(?=[;?>]|$)",
@@ -13,6 +14,7 @@ _SIP_URI = re.compile(
 _CLI_CELL = "<Aor/ContactUri"
 _CLI_ROW = "Contact:"
 _CLI_NONE = "No objects found"
+_REMEMBERED = 8192  # hosts and URIs: a look asks for each several times, and there are thousands of endpoints
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,18 +43,24 @@ class Place:
         >>> Place("::ffff:192.0.2.7").ip
         '192.0.2.7'
         """
-        try:
-            address = ipaddress.ip_address(self.host)
-        except ValueError:
-            return None
-        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-        return str(mapped or address)
+        return _ip_of(self.host)
 
     def __str__(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
 
+@lru_cache(_REMEMBERED)
+def _ip_of(host: str) -> str | None:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)
+
+
+@lru_cache(_REMEMBERED)
 def place_of(uri: str) -> Place | None:
     """The place that a contact's URI names, None where it names none (`tel:`, garbage).
 

@@ -1,16 +1,14 @@
 """Which endpoints are there, and from where: events and looks in, changes out. Pure.
 
 **Which event decides.** Asterisk tells one change twice, as a PeerStatusChange
-and a ContactStatusChange some milliseconds apart, in either order (with
-`qualify` on, of 90 registrations measured 84 had the contact first). Of a
-PJSIP endpoint the *contact* events decide alone: they carry the endpoint's
-state and the address, both nodes get them in one order, and their `timestamp`
-is the message's own, the same for every reader. So the change's time is that
-of the first ContactStatusChange with the new state or the new address, and two
-nodes make one id of it. A PeerStatusChange or EndpointStateChange that no
-contact event confirms within `settle` seconds counts by its own timestamp. Of
-other technologies (`IAX2/100`), which have no contacts, PeerStatusChange
-decides.
+and a ContactStatusChange some milliseconds apart, in either order. Of a PJSIP
+endpoint the *contact* events decide alone: they carry the endpoint's state and
+the address, both nodes get them in one order, and their `timestamp` is the
+message's own, the same for every reader. So the change's time is that of the
+first ContactStatusChange with the new state or the new address, and two nodes
+make one id of it. A PeerStatusChange or EndpointStateChange that no contact
+event confirms within `settle` seconds counts by its own timestamp. Of other
+technologies (`IAX2/100`), which have no contacts, PeerStatusChange decides.
 
 **A look** (all endpoints at once) waits until the events that are older than
 it have been used, so that it never says a second time what an event is about
@@ -30,7 +28,6 @@ from daemon.directory.contacts import Contact, Place, place_of
 
 UNKNOWN: Final = "unknown"
 ONLINE: Final = "online"
-OFFLINE: Final = "offline"
 
 BY_EVENT: Final = "event"
 BY_AMI: Final = "ami"

@@ -7,6 +7,7 @@ uses it in line with the events.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from threading import Event
 
@@ -16,7 +17,8 @@ from daemon.errors import PermanentError, TransientError
 
 log = logging.getLogger("arimonitor.directory")
 
-_AGAIN = 30.0
+_AGAIN = 30.0  # seconds after which a look that failed is made again
+_IDLE = 1.0  # seconds: how soon `stop` is seen
 
 
 class Looks:
@@ -43,18 +45,18 @@ class Looks:
 
     def run(self, stop: Event) -> None:
         """Until `stop`: a look each time one is wanted, tried again while it fails."""
-        wait = None
+        again: float | None = None
         while not stop.is_set():
-            if not self._wanted.wait(wait or 1.0) and wait is None:
+            if not self._wanted.wait(_IDLE) and (again is None or time.monotonic() < again):
                 continue
             self._wanted.clear()
             try:
                 self.look()
-                self._error, wait = "", None
+                self._error, again = "", None
             except (TransientError, PermanentError) as error:
                 if str(error) != self._error:
                     log.warning("the endpoints of %s can't be looked at: %s", self.looker.name, error)
-                self._error, wait = str(error), _AGAIN
+                self._error, again = str(error), time.monotonic() + _AGAIN
 
     def status(self) -> Mapping[str, object]:
         """How many looks were made, why the last one failed, and why addresses are not known."""

@@ -88,6 +88,10 @@ class LogSystem:
         self.debug_mode = mode
         self._apply_levels()
 
+    def set_keep_days(self, days: int) -> None:
+        """Delete files that are older than so many days, now and at each midnight; 0 keeps all."""
+        self._sink.keep_days(days)
+
     def add_secrets(self, secrets: Iterable[str]) -> None:
         """Values that must appear nowhere from now on; those already known stay so."""
         self._sink.redact.add(secrets)

@@ -79,6 +79,8 @@ class DatedFile:
         self.max_bytes = max_bytes
         self.files = files
         self.keep_days = keep_days
+        self.undeleted: OSError | None = None
+        """Why midnight could not delete an old file; whoever says it sets it back."""
         self._pid = pid
         self._timezone = timezone
         self._clock = clock
@@ -124,14 +126,24 @@ class DatedFile:
             os.close(fd)
 
     def remove_expired(self) -> list[Path]:
-        """Delete the files, of any kind and process, that are too old; which ones."""
+        """Delete the files, of any kind and process, that are too old; which ones.
+
+        One that can't be deleted is raised as OSError after the others.
+        """
         today = local_day(self._clock(), self._timezone)[0]
         names = expired(os.listdir(self.folder), today, self.keep_days)
-        gone = []
+        gone: list[Path] = []
+        trouble: OSError | None = None
         for name in names:
             path = self.folder / name
-            path.unlink(missing_ok=True)
-            gone.append(path)
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                trouble = error
+            else:
+                gone.append(path)
+        if trouble is not None:
+            raise trouble
         return gone
 
     def _turn_page(self, now: float) -> None:
@@ -140,7 +152,10 @@ class DatedFile:
             self._day = day
             self.close()
             if self.folder.is_dir():
-                self.remove_expired()
+                try:
+                    self.remove_expired()
+                except OSError as error:  # no reason to lose the line that is to be written
+                    self.undeleted = error
 
     def _open(self) -> None:
         self.folder.mkdir(mode=0o750, parents=True, exist_ok=True)

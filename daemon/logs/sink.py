@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import time
@@ -143,15 +142,23 @@ class Sink(logging.Handler):
                 series.file.close()
         super().close()
 
+    def keep_days(self, days: int) -> None:
+        """Files older than so many days are deleted, now and at each midnight; 0 keeps all."""
+        for series in (self.main, *self.own.values()):
+            if series is not None:
+                series.file.keep_days = days
+        self.remove_expired()
+
     def remove_expired(self) -> None:
         """Delete old files; a folder that is not there yet has none."""
         if self.main is None:
             return
-        with contextlib.suppress(FileNotFoundError):
-            try:
-                self.main.file.remove_expired()
-            except PermissionError as error:
-                log.warning("old log files can't be deleted: %s", error)
+        try:
+            self.main.file.remove_expired()
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            self._say_undeleted(error)
 
     def _dated(self, folder: Path, kind: str) -> DatedFile:
         options = self.options
@@ -185,11 +192,17 @@ class Sink(logging.Handler):
                     logging.ERROR, f"the log file can't be written, its lines go to standard error: {where}"
                 )
             return False
+        if series.file.undeleted is not None:
+            undeleted, series.file.undeleted = series.file.undeleted, None
+            self._say_undeleted(undeleted)
         if series.failed_at is not None:
             facts = f"missed_lines={series.missed} after_s={now - series.failed_at:.0f}"
             series.failed_at, series.missed = None, 0
             self._say(logging.WARNING, f"the log file can be written again: {series.file.path} {facts}")
         return True
+
+    def _say_undeleted(self, error: OSError) -> None:
+        self._say(logging.WARNING, f"old log files can't be deleted: {error}")
 
     def _say(self, level: int, message: str) -> None:
         """About the log itself: past the loggers, so that it can't call itself without end."""

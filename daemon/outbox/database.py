@@ -17,6 +17,7 @@ of power, and then "accepted" would be a lie.
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -88,8 +89,9 @@ def key_of(message_id: str) -> bytes:
 
 
 def row_of(seq: int, message: Message) -> Row:
-    """A message as its row. Raises UnicodeDecodeError if the body is no UTF-8."""
+    """A message as its row. Raises UnicodeError if the body or a text is no UTF-8."""
     headers = json.dumps(dict(message.headers), ensure_ascii=False, separators=(",", ":"))
+    check_text(message.id, message.broker, message.order, message.type, message.routing_key, headers)
     return (
         seq,
         key_of(message.id),
@@ -102,6 +104,11 @@ def row_of(seq: int, message: Message) -> Row:
         message.timestamp,
         message.body.decode(),
     )
+
+
+def check_text(*texts: str) -> None:
+    """SQLite takes no lone surrogates. Raises UnicodeEncodeError."""
+    "".join(texts).encode()
 
 
 def _entry(
@@ -141,11 +148,11 @@ class Database:
     def open(self) -> int:
         """Open or make it and check it whole; the version found (0: new). May raise schema.FromTheFuture."""
         with _translated():
+            # Calls are not for everybody to read; the log gets the same rights as the file.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640))
             self._writer = self._connect()
             self._writer.execute("PRAGMA auto_vacuum = INCREMENTAL")
             self._writer.execute("PRAGMA journal_mode = WAL")
-            # Throws what was deleted off the disk again, and keeps the log short after a rush.
-            self._writer.execute("PRAGMA journal_size_limit = 67108864")
             found = schema.prepare(self._writer)
             verdict = self._writer.execute("PRAGMA quick_check(1)").fetchone()[0]
             if verdict != "ok":
@@ -159,6 +166,8 @@ class Database:
             self.path, timeout=_BUSY, isolation_level=None, check_same_thread=False, cached_statements=64
         )
         connection.execute("PRAGMA synchronous = FULL")
+        # Of each connection: keeps the log short after a rush.
+        connection.execute("PRAGMA journal_size_limit = 67108864")
         return connection
 
     def close(self) -> None:
@@ -179,8 +188,9 @@ class Database:
                 known = _insert(connection, batch)
                 _change(connection, batch)
                 connection.execute("COMMIT")
-            except sqlite3.Error:
-                # A failed disk may leave the connection unusable: the next try has a new one.
+            except Exception:  # whatever it is goes on to the caller
+                # A failed disk may leave the connection unusable, anything else its transaction open:
+                # the next try has a new one.
                 self._writer = None
                 connection.close()
                 raise

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
-from daemon.outbox.database import StateKey, row_of
+from daemon.outbox.database import StateKey, check_text, row_of
 from daemon.outbox.message import Message
 
 
@@ -25,6 +25,7 @@ class Ticket:
     ) -> None:
         self.messages = messages
         self.state = state or {}
+        check_text(*(text for key in self.state for text in key))
         # Without their numbers, which are given in the order of the commits. Made here, so that
         # a message which can't be written fails its own caller only.
         self.rows = [row_of(0, message) for message in messages]

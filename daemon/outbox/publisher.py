@@ -179,7 +179,7 @@ class Publisher:
         if asked:
             try:
                 window.fill(asked, self._outbox.load(asked))
-            except TransientError:
+            except BaseException:  # also one that ends this life of the service: the next has this window
                 window.give_back(asked)
                 raise
         if not self._may_read:
@@ -252,11 +252,6 @@ class Publisher:
 
     def _waiting(self) -> int:
         return self._outbox.counts().get(self._broker, 0)
-
-    def retry_now(self) -> None:
-        """Try everything that was refused again at once."""
-        self._window.release()
-        self._sink.wake()
 
     def status(self) -> Mapping[str, object]:
         """Numbers for the snapshot; `oldest_s` is in seconds."""

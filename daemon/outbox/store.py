@@ -174,8 +174,6 @@ class Outbox:
     def _commit_once(self) -> None:
         """One transaction with all who wait. The caller holds `_commit`."""
         tickets = self._line.take(_BATCH)
-        for ticket in tickets:
-            self._state.update(ticket.state)
         batches = [self._numbered(ticket) for ticket in tickets]
         try:
             self._settle(tickets, batches)
@@ -194,8 +192,8 @@ class Outbox:
             return
         try:
             rows = [row for batch in batches for row, _ in batch]
-            known = self._write(Batch(self._now(), rows=rows, state=dict(self._state)))
-            self._state.clear()
+            state = self._state | {key: data for ticket in tickets for key, data in ticket.state.items()}
+            known = self._write(Batch(self._now(), rows=rows, state=state))
         except DiskTrouble as error:
             self._degrade(error)
             self._hold(tickets, batches)
@@ -216,7 +214,7 @@ class Outbox:
         ]
 
     def _write(self, batch: Batch) -> set[int]:
-        """Write a batch and all that is noted; what is noted stays so if it fails."""
+        """Write a batch, which has all of `_state` or none, and what is noted; if it fails that stays."""
         batch.confirmed = list(self._confirmed)
         batch.postponed = [(seq, until, why) for seq, (until, why) in self._postponed.items()]
         try:
@@ -224,6 +222,8 @@ class Outbox:
         except Damaged as error:
             raise FatalError(f"the outbox {self.path} is damaged: {error}") from error
         self.commits += 1
+        if batch.state:
+            self._state.clear()
         for seq in batch.confirmed:
             del self._confirmed[seq]
         for seq, until, why in batch.postponed:
@@ -263,9 +263,8 @@ class Outbox:
         )
 
     def _hold(self, tickets: Sequence[Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
-        keys = [row[1] for batch in batches for row, _ in batch]
         try:
-            known: set[bytes] = self._reading(self._database.known, keys)
+            known: set[bytes] = self._reading(self._database.known, [row[1] for b in batches for row, _ in b])
         except TransientError:
             known = set()  # nobody can say now; it is asked again when they are written
         for ticket, batch in zip(tickets, batches, strict=True):
@@ -276,12 +275,12 @@ class Outbox:
                     fresh.append((row, message))
             if len(fresh) > self._spill.room:
                 ticket.error = OutboxFull(
-                    f"the outbox's disk is full and {len(self._spill)} messages are held in memory:"
-                    " no room for more"
+                    f"no room: the outbox's disk is full, {len(self._spill)} messages are held in memory"
                 )
                 known.difference_update(row[1] for row, _ in fresh)
                 continue
             self._spill.hold(fresh)
+            self._state.update(ticket.state)
             ticket.stored = len(fresh)
             self._announce([(row[0], message) for row, message in fresh])
 
@@ -292,8 +291,11 @@ class Outbox:
                 if self._degraded is None:
                     return True
                 rows, seen = self._spill.begin_writing(_BATCH)
+                state = (
+                    self._state.copy() if len(rows) == len(self._spill) else {}
+                )  # not ahead of its messages
                 try:
-                    self._write(Batch(self._now(), rows=rows, seen=seen))
+                    self._write(Batch(self._now(), rows=rows, seen=seen, state=state))
                 except DiskTrouble as error:
                     self._spill.not_written()
                     self._degraded = error
@@ -360,8 +362,7 @@ class Outbox:
 
     def state(self, owner: str) -> dict[str, bytes]:
         """What `owner` stored as state, by its keys."""
-        found: dict[str, bytes] = self._reading(self._database.state, owner)
-        return found
+        return dict(self._reading(self._database.state, owner))
 
     def counts(self) -> Mapping[str, int]:
         """How many messages wait, by broker. Cheap."""

@@ -88,7 +88,7 @@ class Window:
             lane = self._lanes.get(order)
             if lane is None:
                 lane = self._lanes[order] = _Lane(order)
-                if entry.next_try > now:  # refused before a restart of ours
+                if self._not_yet(entry.next_try, now):  # refused before a restart of ours
                     lane.rest.append(entry.seq)
                     self._rest += 1
                     self._park(lane, entry.next_try)
@@ -115,7 +115,7 @@ class Window:
 
     def next_to_load(self, count: int, now: float) -> list[int]:
         """Up to about `count` numbers whose messages must be loaded and given to `fill`."""
-        while self._parked and self._parked[0][0] <= now:
+        while self._parked and not self._not_yet(self._parked[0][0], now):
             until, order = heapq.heappop(self._parked)
             lane = self._lanes.get(order)
             if lane is not None and lane.parked and lane.until == until:
@@ -202,18 +202,13 @@ class Window:
         self._ready = deque(lanes)
         return lost
 
-    def release(self) -> None:
-        """Try all that is parked again at once (an operator's wish, or the topology was mended)."""
-        for lane in self._lanes.values():
-            if lane.parked:
-                lane.parked = False
-                self._settle(lane)
-        self._parked.clear()
-        self._parked_lanes = 0
-
     def next_due(self) -> float | None:
         """When the next parked lane may be tried again; None if none is parked."""
         return self._parked[0][0] if self._parked else None
+
+    def _not_yet(self, until: float, now: float) -> bool:
+        # What is further away than any refusal puts it was set by a clock that has been set back.
+        return now < until <= now + self.retry
 
     def _park(self, lane: _Lane, until: float) -> None:
         lane.parked = True

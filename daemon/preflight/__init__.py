@@ -14,10 +14,12 @@ from pathlib import Path
 
 from daemon.ari.address import Address
 from daemon.ari.rest import AriRest
+from daemon.directory.ami import ami_of
 from daemon.directory.definitions import SERVERS_FILE
 from daemon.directory.loader import load
 from daemon.directory.model import MessageServer
 from daemon.errors import ArimonitorError, TransientError
+from daemon.preflight import machines
 from daemon.preflight.local import (
     free_port,
     open_port,
@@ -66,6 +68,7 @@ def run(settings: Settings, *, websocket: WebsocketProbe, broker: BrokerProbe) -
         _remember(brokers, _default_broker(settings))
     for asterisk in settings.asterisk:
         checks += _asterisk(settings, asterisk, websocket)
+        checks += _ami(asterisk)
         checks += _files(settings, asterisk, brokers)
     checks += [_broker(each, broker) for each in brokers.values()]
     checks += _elsewhere(settings)
@@ -101,6 +104,19 @@ def _asterisk(settings: Settings, asterisk: AsteriskSettings, websocket: Websock
         yield Check("asterisk websocket", where, False, str(error), _mend(None, key))
     else:
         yield Check("asterisk websocket", where, True, "opened and closed again")
+
+
+def _ami(asterisk: AsteriskSettings) -> Iterator[Check]:
+    ami = ami_of(asterisk)
+    if ami is None:
+        return
+    try:
+        contacts = ami.contacts()
+    except ArimonitorError as error:
+        mend = f"correct asterisk.{asterisk.name}.ami, ami_username and ami_password, or manager.conf there"
+        yield Check("asterisk AMI", asterisk.ami or "", False, str(error), mend)
+    else:
+        yield Check("asterisk AMI", asterisk.ami or "", True, f"{len(contacts)} registrations")
 
 
 def _mend(status: int | None, key: str) -> str:
@@ -141,10 +157,13 @@ def _files(
     settings: Settings, asterisk: AsteriskSettings, brokers: dict[tuple[str, int, str], Broker]
 ) -> Iterator[Check]:
     key = f"asterisk.{asterisk.name}"
-    if asterisk.host != "local":
-        yield Check("files", asterisk.name, True, f"on server {asterisk.host}: fetching over SSH not tried")
+    server = next((each for each in settings.server if each.name == asterisk.host), None)
+    if server is not None:
+        yield from machines.files(
+            asterisk, server, lambda copies: _definitions(settings, asterisk, brokers, copies)
+        )
         return
-    yield _definitions(settings, asterisk, brokers)
+    yield _definitions(settings, asterisk, brokers, asterisk.definitions)
     if asterisk.recordings is not None:
         found = readable_folder("recordings", asterisk.recordings, f"{key}.recordings")
         yield found if "recordings" in asterisk.model_fields_set else _only_a_guess(found)
@@ -154,14 +173,18 @@ def _files(
 
 
 def _definitions(
-    settings: Settings, asterisk: AsteriskSettings, brokers: dict[tuple[str, int, str], Broker]
+    settings: Settings,
+    asterisk: AsteriskSettings,
+    brokers: dict[tuple[str, int, str], Broker],
+    folder: Path,
 ) -> Check:
+    """`folder` has the files, or copies of them."""
     what, where = "definitions", str(asterisk.definitions)
     mend = f"correct asterisk.{asterisk.name}.definitions, or let the daemon's user read it"
-    if not asterisk.definitions.is_dir():
+    if not folder.is_dir():
         return Check(what, where, False, "no such folder", mend)
     try:
-        loaded = load(asterisk.definitions)
+        loaded = load(folder)
     except TransientError as error:
         return Check(what, where, False, str(error), mend)
     if settings.mq.backend == "rabbitmq":
@@ -237,12 +260,10 @@ def _elsewhere(settings: Settings) -> Iterator[Check]:
     if settings.mail.outbox == "smtp":
         yield open_port("SMTP", settings.mail.smtp.host, settings.mail.smtp.port, "mail.smtp.host and port")
     for peer in settings.peer:
-        yield open_port(f"SSH peer {peer.name}", peer.host, peer.port, f"peer.{peer.name}.host and port")
+        yield machines.login("peer", peer)
     for server in settings.server:
         if server.host:
-            yield open_port(
-                f"SSH server {server.name}", server.host, server.port, f"server.{server.name}.host and port"
-            )
+            yield machines.login("server", server)
 
 
 def _here(settings: Settings) -> Iterator[Check]:

@@ -118,8 +118,7 @@ def run(
     command = tuple(os.fspath(word) for word in argv)
     name = os.path.basename(command[0])
     began = time.monotonic()
-    out_read, out_write = os.pipe()
-    err_read, err_write = os.pipe()
+    out_read, out_write, err_read, err_write = _pipes(name)
     try:
         child = _start(command, out_write, err_write, cwd, env)
     except BaseException:
@@ -156,6 +155,19 @@ def run(
         seconds=time.monotonic() - began,
         timed_out=timed_out,
     )
+
+
+def _pipes(name: str) -> tuple[int, int, int, int]:
+    """Both ends of two pipes. Raises TransientError, and none is left open then."""
+    ends: list[int] = []
+    try:
+        ends += os.pipe()
+        ends += os.pipe()
+    except OSError as error:
+        for end in ends:
+            os.close(end)
+        raise TransientError(f"{name} can't be started now: {error.strerror}") from error
+    return ends[0], ends[1], ends[2], ends[3]
 
 
 def _start(

@@ -52,10 +52,6 @@ class Notifier:
         """A sign of life."""
         return self.send(WATCHDOG="1")
 
-    def extend_timeout(self, seconds: float) -> bool:
-        """Starting or stopping goes on for so long: do not kill us yet."""
-        return self.send(EXTEND_TIMEOUT_USEC=str(int(seconds * 1e6)))
-
     def send(self, **fields: str) -> bool:
         """Send fields in one datagram; whether it was sent. A failure is logged once."""
         if not self.address:

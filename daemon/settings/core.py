@@ -152,8 +152,8 @@ class LogSettings(Section):
     )
     format: Literal["text", "json"] = restart("text", "text: key=value; json: one JSON object a line")
     keep_days: Whole = live(30, "files older than so many days are deleted; 0: never", ge=0, le=36_500)
-    debug: Switch = live(False, "true: every decision is written")
-    debug_verbose: Switch = live(False, "true: the JSON of every event too")
+    debug: Switch = live(False, "true: every decision is written, and the JSON of every event")
+    debug_verbose: Switch = live(False, "true: what the libraries say too")
 
 
 class HttpSettings(Section):

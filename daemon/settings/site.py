@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from daemon.settings.base import (
     Extensions,
@@ -28,6 +30,34 @@ from daemon.settings.base import (
 from daemon.settings.core import DATA_DIR
 
 AudiosFrom = Literal["audio", "s3"]
+
+
+def _file_pattern(text: str) -> str:
+    rest = MAC_IN_NAME.sub("x", text)
+    if rest == text or not re.fullmatch(r"[A-Za-z0-9_.+-]+", rest) or rest.startswith("."):
+        raise ValueError('the name of a file with {mac} or {MAC} in it, such as "{mac}.cfg", "SEP{MAC}.xml"')
+    return text
+
+
+def _place(name: str) -> Callable[[str], str]:
+    def checked(text: str) -> str:
+        right = f'a regular expression with {{{name}}} in it once, or ""'
+        if text and text.count(f"{{{name}}}") != 1:
+            raise ValueError(right)
+        try:
+            re.compile(text.replace(f"{{{name}}}", "x"))
+        except re.error as error:
+            raise ValueError(right) from error
+        return text
+
+    return checked
+
+
+# {mac} or {MAC}, with the separator of its pairs behind a colon: {mac:-}, {MAC::}
+MAC_IN_NAME = re.compile(r"\{(mac|MAC)(?::([:.-]))?\}")
+FilePattern = Annotated[Text, AfterValidator(_file_pattern)]
+ExtensionPlace = Annotated[Text, AfterValidator(_place("extension"))]
+MacPlace = Annotated[Text, AfterValidator(_place("mac"))]
 
 
 class Oauth2Settings(Section):
@@ -185,5 +215,22 @@ class ServerSettings(Section):
     jails: tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")], ...] = restart(
         (), "fail2ban jails that CHECKIP looks into; []: all"
     )
+    fail2ban_command: tuple[Text, ...] = restart(
+        ("fail2ban-client",),
+        'its client there, with what must stand in front: ["sudo", "-n", "fail2ban-client"]',
+        min_length=1,
+        max_length=16,
+    )
     provisioning_dir: OptionalPath = restart(None, "folder of the phones' files; unset: no MACCHANGE")
-    provisioning_pattern: Text = restart("{mac}.cfg", "name of a phone's file in it", min_length=1)
+    provisioning_pattern: FilePattern = restart(
+        "{mac}.cfg", "name of a phone's file in it: {mac} aabbcc001122, {MAC} upper case, {mac:-} aa-bb-..."
+    )
+    provisioning_extension: ExtensionPlace = restart(
+        "", "regular expression with {extension}: where a phone's file names it; unset: as a word anywhere"
+    )
+    provisioning_mac: MacPlace = restart(
+        "", "regular expression with {mac}: where the MAC is changed in the file; unset: everywhere"
+    )
+    notify_command: tuple[Text, ...] = restart(
+        (), "tells the phone of {extension} to fetch its file; []: nobody does", max_length=16
+    )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from daemon.console.render import iso, shown
+from daemon.console.commands.calls import call_data
+from daemon.console.render import shown
 from daemon.console.views import CallRow
 from daemon.snapshot import Problem, Snapshot, health
 from daemon.web.metrics import CONTENT_TYPE, Metrics
@@ -90,25 +91,15 @@ class Pages:
                 400, "usage", f"{', '.join(unknown)}: calls are chosen by {' and '.join(_FILTERS)}"
             )
         rows = [row for row in self._sources.calls() if _chosen(row, request)]
-        return as_json(200, {"count": len(rows), "calls": [self._call(row) for row in rows]})
+        return as_json(
+            200, {"count": len(rows), "calls": [call_data(row, self._sources.timezone) for row in rows]}
+        )
 
     def _role(self, wanted: str) -> Response:
         now = self._sources.snapshot()
         master = now.ha.master if now.ha is not None else None
         data = {"node": now.node, "role": now.role, "epoch": now.epoch, "master": master}
         return as_json(200 if now.role == wanted else 503, data)
-
-    def _call(self, row: CallRow) -> dict[str, object]:
-        return {
-            "server": row.server,
-            "call": row.call,
-            "client": row.client,
-            "origin": row.origin,
-            "destiny": row.destiny,
-            "status": row.status,
-            "creationtime": iso(row.since, self._sources.timezone),
-            "legs": row.legs,
-        }
 
 
 def _chosen(row: CallRow, request: Request) -> bool:

@@ -6,7 +6,6 @@ site's own web server.
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIServer
 
 from daemon.errors import FatalError
+from daemon.runtime.listening import listening, place_of
 from daemon.settings.base import is_loopback, split_address
 from daemon.web.handler import DEADLINE, IDLE, LimitedHandler
 
@@ -137,7 +137,7 @@ class WebServer:
         """HOST:PORT of each that is listened on; before `open`, the configured ones."""
         if not self._listeners:
             return self._listen
-        return tuple(_name(listener) for listener in self._listeners)
+        return tuple(place_of(listener) for listener in self._listeners)
 
     def open(self) -> None:
         """Begin to listen; `run` does it too. FatalError where that can't be, and then on none."""
@@ -185,12 +185,12 @@ class WebServer:
     def _say(self) -> None:
         for listener in self._listeners:
             if is_loopback(listener.getsockname()[0]):
-                log.info("the web server listens on http://%s", _name(listener))
+                log.info("the web server listens on http://%s", place_of(listener))
             else:
                 log.warning(
                     "the web server listens on http://%s: whoever reaches this machine sees calls and state "
                     "without a password; put the site's own web server in front",
-                    _name(listener),
+                    place_of(listener),
                 )
 
 
@@ -199,29 +199,6 @@ def _listener(address: str) -> socket.socket:
         host, port = split_address(address)
     except ValueError as error:
         raise FatalError(f"[http] listen = {address!r}: {error}") from error
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((host, port))
-        listener.listen(_BACKLOG)
-        listener.setblocking(False)
-    except OSError as error:
-        listener.close()
-        raise FatalError(_cannot_listen(address, error)) from error
+    listener = listening("the web server", "[http] listen", host, port, _BACKLOG)
+    listener.setblocking(False)
     return listener
-
-
-def _cannot_listen(address: str, error: OSError) -> str:
-    mends = {
-        errno.EADDRINUSE: "another program (perhaps another arimonitor) listens there: "
-        "stop it, or set [http] listen to another port",
-        errno.EADDRNOTAVAIL: "this machine has no such address: correct [http] listen",
-        errno.EACCES: "a port below 1024 needs root: set [http] listen to a higher one",
-    }
-    mend = mends.get(error.errno or 0, "correct [http] listen")
-    return f"the web server can't listen on {address}: {error.strerror or error}; {mend}"
-
-
-def _name(listener: socket.socket) -> str:
-    host, port = listener.getsockname()[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -1,6 +1,6 @@
 """All figures of the product, as ratios to a yardstick of the same run.
 
-python -m tests.bench [pipeline] [publish] [latency] [memory]
+python -m tests.bench [PART ...]
 """
 
 from __future__ import annotations
@@ -18,6 +18,10 @@ PARTS = {
     "publish": "From the outbox to RabbitMQ's confirm",
     "latency": "Latency: from the event's arrival to the confirm, with a real Asterisk 22 and RabbitMQ",
     "memory": "Memory of the daemon",
+    "restart": "After a restart of Asterisk: its first event",
+    "reconcile": "After a gap: 500 live calls, a real Asterisk 22",
+    "endpoints": "A look at all endpoints of a real Asterisk 22",
+    "queued": "Asterisk 22's outbound websocket: what it queued while nobody listened",
     "recordings": "Recordings: search, index, MP3, ZIP",
 }
 

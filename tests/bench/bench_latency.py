@@ -27,7 +27,9 @@ from daemon.calls.messages import Context, render
 from daemon.calls.model import Fact
 from daemon.calls.tracker import Tracker
 from daemon.directory.model import Directory
+from tests.bench import pbx
 from tests.bench.capture import packets
+from tests.bench.pbx import SERVER
 from tests.bench.report import (
     ROOT,
     Row,
@@ -39,17 +41,16 @@ from tests.bench.report import (
     percentile,
 )
 from tests.bench.streams import Published, events, publications, streams
+from tests.servers.asterisk.ari import PASSWORD, USER
 from tests.servers.asterisk.bed import CHANNELVARS
 from tests.servers.asterisk.load import LoadFailed, load
-from tests.servers.asterisk.server import Asterisk, root_for
-from tests.servers.asterisk.server import Unavailable as NoAsterisk
+from tests.servers.asterisk.server import Asterisk
 from tests.servers.daemon import ArimonitorDaemon
 
 RATES = (10, 50, 100)  # calls/s
 SECONDS = 12
 WARM_UP = 15  # calls before each, which count nowhere
 AIM_RATE, AIM_MS = 50, 100.0
-SERVER = "voip3"
 _TICK = 0.25  # seconds between the ticks of the daemon's monitor
 
 
@@ -60,39 +61,22 @@ def part() -> list[Row]:
     if reason := unavailable_reason():
         raise Unavailable(reason)
     rows: list[Row] = []
-    with tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as name:
-        try:
-            asterisk = Asterisk(root_for("22"), Path(name), "22")
-        except NoAsterisk as reason:
-            raise Unavailable(f"no Asterisk: {reason}") from reason
-        try:
-            asterisk.start(channelvars=CHANNELVARS)
-            with RabbitMQ() as broker:
-                for rate in RATES:
-                    config = {
-                        "node": {"name": "BENCH"},
-                        "asterisk": [
-                            {
-                                "name": SERVER,
-                                "url": asterisk.url,
-                                "username": "monitor",
-                                "password": "monitor-secret",
-                                "definitions": definitions(Path(name)),
-                                "recordings": "",
-                                "cdr": "",
-                            }
-                        ],
-                        "mq": {
-                            "backend": "rabbitmq",
-                            "host": broker.host,
-                            "port": broker.port,
-                            "queue": "bench.latency",
-                        },
-                    }
-                    folder = Path(name) / f"rate-{rate}"
-                    rows += _one_rate(asterisk, broker.port, rate, folder, config)
-        finally:
-            asterisk.close()
+    with tempfile.TemporaryDirectory(prefix="arimonitor-bench-") as name, pbx.asterisk(Asterisk) as asterisk:
+        asterisk.start(channelvars=CHANNELVARS)
+        with RabbitMQ() as broker:
+            mq = {"backend": "rabbitmq", "host": broker.host, "port": broker.port, "queue": "bench.latency"}
+            for rate in RATES:
+                site = {
+                    "name": SERVER,
+                    "url": asterisk.url,
+                    "username": USER,
+                    "password": PASSWORD,
+                    "definitions": definitions(Path(name)),
+                    "recordings": "",
+                    "cdr": "",
+                }
+                config: dict[str, object] = {"node": {"name": "BENCH"}, "asterisk": [site], "mq": mq}
+                rows += _one_rate(asterisk, broker.port, rate, Path(name) / f"rate-{rate}", config)
     return rows
 
 

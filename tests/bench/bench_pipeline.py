@@ -22,7 +22,8 @@ from typing import Any
 
 from tests.bench.feed import MESSAGES
 from tests.bench.report import ROOT, Row, Unavailable, aim, contestant, cpu_seconds, definitions
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.waiting import wait_until
 
 ROUNDS = 3
 CALLS = {"full": 1000, "filtered": 4000}

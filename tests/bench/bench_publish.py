@@ -15,6 +15,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from daemon.outbox.message import Message
 from tests.bench.report import Row, Ticker, Unavailable, contestant
 
 if TYPE_CHECKING:
+    from daemon.outbox.publisher import Publisher
     from daemon.outbox.store import Outbox
 
 WINDOW = 500
@@ -29,6 +31,7 @@ CALLERS = 4
 BATCH = 25
 ROUNDS = 3
 COUNT = 10_000
+DEADLINE = 60.0  # seconds; the slowest run seen took 3
 
 
 def messages(name: str, count: int) -> list[Message]:
@@ -126,19 +129,27 @@ def whole_way(port: int, count: int, *, stored_before: bool) -> dict[str, float]
             store_all(box, batch)
         for thread in threads:
             thread.start()
-        while not stored_before and not publisher.status()["connected"]:
-            time.sleep(0.01)
+        if not stored_before:
+            _wait(lambda: publisher.status()["connected"], publisher)
         result = Stopwatch()
         if not stored_before:
             store_all(box, batch)
-        while publisher.status()["published"] != count:
-            time.sleep(0.005)
+        _wait(lambda: publisher.status()["published"] == count, publisher)
         figures = result.stop()
         stop.set()
         for thread in threads:
             thread.join()
         box.close()
     return figures
+
+
+def _wait(condition: Callable[[], Any], publisher: Publisher) -> None:
+    """Look every 5 ms. RuntimeError with what the publisher says of itself after the deadline."""
+    until = time.monotonic() + DEADLINE
+    while not condition():
+        if time.monotonic() > until:
+            raise RuntimeError(f"not within {DEADLINE:.0f} s: {publisher.status()}")
+        time.sleep(0.005)
 
 
 def store_alone(count: int) -> dict[str, float]:

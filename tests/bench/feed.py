@@ -23,6 +23,7 @@ from typing import Any
 from daemon.ari.session import WANTED
 from tests.bench.report import ROOT
 from tests.servers.fake_ari import FakeAri, Session, encoded, frame
+from tests.servers.waiting import wait_until
 
 TRACE = ROOT / "tests/data/traces/22-linkedid/answered.second.jsonl.gz"
 AT_ONCE = 100
@@ -117,8 +118,8 @@ def main() -> None:
     server = FakeAri()
 
     def play(session: Session) -> None:
-        if chosen.rate:  # the daemon has yet to subscribe
-            time.sleep(1.0)
+        if chosen.rate:  # a daemon, which subscribes last of all it does to connect
+            wait_until(lambda: server.applications[session.app]["channel_ids"], "the daemon subscribes")
         flood(session, pieces, _STEP if chosen.rate else 0.0)
 
     server.on_session = play

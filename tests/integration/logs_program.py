@@ -123,6 +123,14 @@ def levels(system: logs.LogSystem) -> None:
     system.terminal.flush()
 
 
+def keeps(system: logs.LogSystem) -> None:
+    """How many days are kept, changed at run time."""
+    folder = Path(sys.argv[2])
+    for days in (0, 30):
+        system.set_keep_days(days)
+        log.warning("%d old files are there", len(list(folder.glob("ARI-*2020*"))))
+
+
 def terminal(system: logs.LogSystem) -> None:
     """The console's own terminal is the real one."""
     system.terminal.write("prompt> ")

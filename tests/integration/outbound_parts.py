@@ -19,29 +19,10 @@ from daemon.ari.inbox import Batch, Inbox, Lost, Mark, Opened, Overflow
 from daemon.ari.server import QUEUE_BYTES, QUEUE_EVENTS, Left, ServerListener
 from daemon.ari.server_frames import CLOSE, PING, PONG, TEXT
 from daemon.ari.session import ListenerOptions
-from tests.servers.asterisk.server import Asterisk
-from tests.servers.fake_ari import wait_until
+from tests.servers.asterisk.outbound import PASSWORD, USER
+from tests.servers.waiting import wait_until
 
-APP, USER, PASSWORD = "arimonitor-A", "node", "outbound-secret"
-
-
-class OutboundAsterisk(Asterisk):
-    """An Asterisk 22 that connects with a user name and a password."""
-
-    username, password, subscribe_all = USER, PASSWORD, True
-
-    def _configure_outbound(self, address: str, app: str) -> None:
-        place = self.home / "etc/asterisk"
-        (place / "websocket_client.conf").write_text(
-            f"[monitor-a]\ntype = websocket_client\nconnection_type = persistent\nuri = {address}\n"
-            "protocols = ari\nreconnect_interval = 200\nconnection_timeout = 1000\n"
-            f"username = {self.username}\npassword = {self.password}\n"
-        )
-        with (place / "ari.conf").open("a") as conf:
-            conf.write(
-                f"\n[monitor-a]\ntype = outbound_websocket\nwebsocket_client_id = monitor-a\napps = {app}\n"
-                f"subscribe_all = {'yes' if self.subscribe_all else 'no'}\nlocal_ari_user = monitor\n"
-            )
+APP = "arimonitor-A"
 
 
 class Taker:

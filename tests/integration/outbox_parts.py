@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,15 +25,3 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """The condition's first true value; for what has no event of its own, with a deadline."""
-    deadline = time.monotonic() + seconds
-    while True:
-        value = condition()
-        if value:
-            return value
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds} s: {what}")
-        time.sleep(0.02)

@@ -20,8 +20,9 @@ from daemon.outbox.rabbitlink import RabbitAddress
 from daemon.outbox.rabbitmq import RabbitSink
 from daemon.outbox.store import Outbox
 from daemon.runtime.backoff import Backoff
-from tests.integration.outbox_parts import offload, wait_for
+from tests.integration.outbox_parts import offload
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.waiting import wait_until
 
 
 def call_message(name: str, call: str, number: int, kind: str = "dtmf") -> Message:
@@ -78,6 +79,7 @@ class Site:
         self.bind = bind
         self.sent: list[Message] = []
         self.rounds = 0
+        self.loads: list[Load] = []
         values = {
             "host": broker.host,
             "port": broker.port,
@@ -125,7 +127,7 @@ class Site:
             self.outbox.store(batch)
 
     def connected(self, seconds: float = 20.0) -> None:
-        wait_for(lambda: self.publisher.status()["connected"], seconds, "connected")
+        wait_until(lambda: self.publisher.status()["connected"], "connected", seconds)
 
     def consume(self, seconds: float = 40.0, done: Callable[[Delivered], bool] | None = None) -> Delivered:
         """Everything the queue gets until all that was sent is there."""
@@ -150,10 +152,12 @@ class Site:
 
     def settled(self) -> None:
         """Everything is confirmed and noted."""
-        wait_for(lambda: not self.outbox.counts().get("", 0), 20, "the outbox is empty")
-        wait_for(lambda: not self.outbox.noted, 20, "the confirmations are written")
+        wait_until(lambda: not self.outbox.counts().get("", 0), "the outbox is empty", 20)
+        wait_until(lambda: not self.outbox.noted, "the confirmations are written", 20)
 
     def close(self) -> None:
+        for load in self.loads:
+            load.end()
         self.stop.set()
         for thread in self.threads:
             thread.join(20)
@@ -176,6 +180,7 @@ class Load:
         self._stop = Event()
         self.rounds = 0
         self._thread = Thread(target=self._run)
+        site.loads.append(self)  # which ends it, whatever becomes of the test
         self._thread.start()
 
     def _run(self) -> None:
@@ -186,7 +191,7 @@ class Load:
             self._stop.wait(self._pause)
 
     def reach(self, rounds: int) -> None:
-        wait_for(lambda: self.rounds >= rounds, 30, f"{rounds} rounds are stored")
+        wait_until(lambda: self.rounds >= rounds, f"{rounds} rounds are stored", 30)
 
     def end(self) -> None:
         self._stop.set()

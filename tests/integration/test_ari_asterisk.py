@@ -21,8 +21,9 @@ from daemon.ari.wire import ConnectError
 from daemon.calls.model import Fact
 from daemon.outbox.message import Message
 from daemon.runtime.backoff import Backoff
-from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
-from tests.servers.fake_ari import wait_until
+from tests.servers.asterisk.own import own_asterisk
+from tests.servers.asterisk.server import Asterisk
+from tests.servers.waiting import wait_until
 
 pytestmark = pytest.mark.asterisk
 
@@ -32,15 +33,9 @@ USER, PASSWORD = "monitor", "monitor-secret"
 
 @pytest.fixture(scope="module", params=["22", "16"])
 def asterisk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
-    try:
-        server = Asterisk(root_for(request.param), tmp_path_factory.mktemp("pbx"), request.param)
-    except Unavailable as reason:
-        pytest.skip(f"no Asterisk {request.param} here: {reason}")
-    try:
+    with own_asterisk(request.param, tmp_path_factory.mktemp("pbx")) as server:
         server.start(channelvars=CHANNELVARS)
         yield server
-    finally:
-        server.close()
 
 
 class Recorder:

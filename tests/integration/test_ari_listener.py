@@ -21,7 +21,8 @@ from daemon.calls.model import Fact
 from daemon.outbox.message import Message
 from daemon.runtime.backoff import Backoff
 from daemon.runtime.service import Service
-from tests.servers.fake_ari import CLOSE, PING, FakeAri, encoded, frame, wait_until
+from tests.servers.fake_ari import CLOSE, PING, FakeAri, encoded, frame
+from tests.servers.waiting import wait_until
 
 CREATED = {"type": "ChannelCreated", "channel": {"id": "1.1", "name": "PJSIP/1013010-00000001"}}
 NAMED = {

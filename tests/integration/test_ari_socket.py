@@ -20,7 +20,8 @@ from daemon.ari.address import Address
 from daemon.ari.rest import AriRefused, AriRest, AriUnavailable
 from daemon.ari.socket import MAX_BATCH, EventSocket
 from daemon.ari.wire import ConnectError, Disconnected
-from tests.servers.fake_ari import BINARY, CLOSE, PING, FakeAri, Session, encoded, frame, wait_until
+from tests.servers.fake_ari import BINARY, CLOSE, PING, FakeAri, Session, encoded, frame
+from tests.servers.waiting import wait_until
 
 DEADLINE = 15.0
 

@@ -31,6 +31,7 @@ from daemon.console.registry import Command, CommandError, Item, Registry, Resul
 from daemon.console.server import ConsoleServer
 from daemon.console.terminal import Terminal
 from daemon.errors import FatalError, PermanentError
+from tests.servers.waiting import wait_until
 
 DEADLINE = 10.0
 PROMPT = b"ARIMONITOR> "
@@ -157,13 +158,6 @@ def read_all(sock: socket.socket) -> bytes:
     return data
 
 
-def wait_for(what: Callable[[], object]) -> None:
-    until = time.monotonic() + DEADLINE
-    while not what():
-        assert time.monotonic() < until, "it did not happen in time"
-        Event().wait(0.01)
-
-
 def ask(sock: socket.socket, command: str, *args: str) -> dict[str, object]:
     sock.sendall(json.dumps({"command": command, "args": args}).encode() + b"\n")
     answer: dict[str, object] = json.loads(read_until(sock, b"\n"))
@@ -223,7 +217,7 @@ def test_the_33rd_connection_is_told_and_closed(console: Running) -> None:
             late.sendall(b'{"command": "status"}\n')
             assert read_all(late).startswith(b"Too many connections")
         socks.pop().close()
-        wait_for(lambda: console.status("sessions") == 31)
+        wait_until(lambda: console.status("sessions") == 31, "one place is free")
         with console.connect() as again:
             assert ask(again, "status")["ok"] is True
     finally:
@@ -251,7 +245,7 @@ def test_a_close_in_mid_line_carries_nothing_out(console: Running) -> None:
         sock.sendall(b"events follow")
         sock.shutdown(socket.SHUT_WR)
         assert read_all(sock) == b""
-    wait_for(lambda: console.status("sessions") == 0)
+    wait_until(lambda: console.status("sessions") == 0, "every session has ended")
     assert console.status("commands") == 1
     assert not console.source.sinks
 
@@ -261,7 +255,7 @@ def test_a_reset_ends_the_session(console: Running) -> None:
     ask(sock, "events")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     sock.close()
-    wait_for(lambda: console.status("sessions") == 0)
+    wait_until(lambda: console.status("sessions") == 0, "every session has ended")
     assert not console.source.sinks
 
 
@@ -287,14 +281,14 @@ def test_who_follows_and_does_not_read_is_closed_and_disturbs_nobody(console: Ru
             if sent % 100 == 0:
                 assert ask(fast, "status")["ok"] is True
         assert time.monotonic() - began < DEADLINE
-        wait_for(lambda: console.status("sessions") == 1)
+        wait_until(lambda: console.status("sessions") == 1, "one session is left")
         assert ask(fast, "status")["ok"] is True
 
 
 def test_who_asks_and_asks_and_never_reads_is_not_read_any_more(console: Running) -> None:
     with console.connect() as greedy, console.connect() as other:
         greedy.sendall(b'{"command": "big", "args": [1000000], "text": true}\n' * 50)
-        wait_for(lambda: console.status("commands") != 0)
+        wait_until(lambda: console.status("commands") != 0, "a command was carried out")
         carried_out = 0
         while carried_out != console.status("commands"):
             carried_out = int(str(console.status("commands")))
@@ -316,7 +310,7 @@ def test_random_bytes(console: Running) -> None:
                     break  # a byte of these may end the session
     with console.connect() as sock:
         assert ask(sock, "status")["ok"] is True
-    wait_for(lambda: console.status("sessions") == 0)
+    wait_until(lambda: console.status("sessions") == 0, "every session has ended")
 
 
 # -- streams
@@ -503,7 +497,7 @@ def test_ctl_follows_until_ctrl_c(console: Running) -> None:
     finally:
         child.kill()
         child.wait()
-    wait_for(lambda: not console.source.sinks)
+    wait_until(lambda: not console.source.sinks, "nobody follows any more")
 
 
 # -- terminals
@@ -660,7 +654,7 @@ def test_the_daemons_own_terminal() -> None:
         assert pipes.terminal.status() == {"open": True}
         os.write(pipes.typed_w, b"quit\n")
         pipes.expect(b"Bye.\n")
-        wait_for(lambda: pipes.terminal.status() == {"open": False})
+        wait_until(lambda: pipes.terminal.status() == {"open": False}, "the terminal is closed")
         # quit ends the console, not the service: the supervisor must not start it again.
         assert pipes.thread.is_alive()
     finally:

@@ -20,9 +20,12 @@ from daemon.directory.ami import AmiClient, AmiUnavailable
 from daemon.directory.endpoints import EndpointChange, EndpointTable
 from daemon.directory.looker import AmiSource, CliSource, Looker, Source, local_cli
 from daemon.directory.model import Directory
+from daemon.preflight import Check, run
+from daemon.settings import Settings
 from tests.servers.asterisk.ari import Events, request, until
+from tests.servers.asterisk.own import own_asterisk
 from tests.servers.asterisk.phone import Phone
-from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
+from tests.servers.asterisk.server import Asterisk
 
 USER, PASSWORD = "monitor", "monitor-secret"
 MANY = 1378
@@ -31,15 +34,9 @@ DEADLINE = 20.0
 
 @pytest.fixture(scope="module", params=["22", "16"])
 def asterisk(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asterisk]:
-    try:
-        server = Asterisk(root_for(request.param), tmp_path_factory.mktemp("pbx"), request.param)
-    except Unavailable as reason:
-        pytest.skip(f"no Asterisk {request.param} here: {reason}")
-    try:
+    with own_asterisk(request.param, tmp_path_factory.mktemp("pbx")) as server:
         server.start()
         yield server
-    finally:
-        server.close()
 
 
 def rest(asterisk: Asterisk) -> AriRest:
@@ -227,6 +224,19 @@ def test_a_look_without_anybody_to_tell_the_addresses(
         "addresses of endpoints that are registered already on voip3 are not known: ami is not configured, "
         "and this Asterisk's command line is not on this machine"
     ]
+
+
+def test_check_tries_ami(asterisk: Asterisk) -> None:
+    def found(secret: str) -> Check:
+        site = {"name": "voip3", "url": asterisk.url, "ami": f"127.0.0.1:{asterisk.ami_port}"}
+        site |= {"ami_username": USER, "ami_password": secret, "cdr": "", "recordings": ""}
+        settings = Settings.model_validate({"asterisk": [site]})
+        checks = run(settings, websocket=lambda *_: None, broker=lambda _: None)
+        return next(each for each in checks if each.what == "asterisk AMI")
+
+    assert found(PASSWORD).reason.endswith("registrations")
+    wrong = found("not-the-secret")
+    assert (wrong.ok, "refuses the user monitor" in wrong.reason) == (False, True)
 
 
 def test_ami_without_any_contact(asterisk: Asterisk) -> None:

@@ -32,16 +32,9 @@ from daemon.lab import scenery
 from daemon.lab.people import companies
 from daemon.lab.player import Player
 from daemon.lab.server import LabServer
+from tests.servers.waiting import wait_until
 
 DEADLINE = 20.0
-
-
-def wait_until(condition: Callable[[], Any], what: str) -> Any:
-    until = time.monotonic() + DEADLINE
-    while not (result := condition()):
-        assert time.monotonic() < until, f"not within {DEADLINE} s: {what}"
-        time.sleep(0.005)
-    return result
 
 
 @dataclass

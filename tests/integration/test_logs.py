@@ -7,7 +7,6 @@ import os
 import pty
 import re
 import select
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,6 +16,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.servers.disk import small_disk
+from tests.servers.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60
@@ -57,16 +59,10 @@ def lines_of(text: str, logger: str) -> list[str]:
     return re.findall(rf'logger={re.escape(logger)} message="(.*)"$', text, re.MULTILINE)
 
 
-def wait_for(condition: object, what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():  # type: ignore[operator]
-        assert time.monotonic() < end, f"waited too long for {what}"
-        time.sleep(0.02)
-
-
 def test_whatever_the_process_and_its_children_write_is_logged(tmp_path: Path) -> None:
-    done = run("prints", tmp_path)
-    text = logged(tmp_path)
+    done = run("prints", tmp_path / "new")
+    text = logged(tmp_path / "new")
+    assert "deleted" not in text
     assert Counter(lines_of(text, "arimonitor.stdout")) == Counter(
         [
             "printed to stdout",
@@ -248,17 +244,8 @@ def test_a_stopped_terminal_does_not_stop_us(tmp_path: Path) -> None:
 
 @pytest.fixture
 def tiny_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("a disk that is full needs root: a tmpfs of 64 KiB is mounted")
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)], check=False)
-    if mounted.returncode:
-        pytest.skip("no tmpfs can be mounted here")
-    try:
+    with small_disk(tmp_path / "disk", "64k") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_full_disk_is_said_once_and_recovered_from(tiny_disk: Path, tmp_path: Path) -> None:
@@ -268,13 +255,13 @@ def test_a_full_disk_is_said_once_and_recovered_from(tiny_disk: Path, tmp_path: 
             command("full_disk", tiny_disk), cwd=ROOT, env=environment(), stdin=subprocess.PIPE, stderr=stderr
         )
     try:
-        wait_for(lambda: b"can't be written" in errors.read_bytes(), "the notice")
+        wait_until(lambda: b"can't be written" in errors.read_bytes(), "the notice")
         at_notice = errors.read_bytes().count(b"\n")
-        wait_for(lambda: errors.read_bytes().count(b"\n") > at_notice + 10, "lines on standard error")
+        wait_until(lambda: errors.read_bytes().count(b"\n") > at_notice + 10, "lines on standard error")
         assert process.poll() is None
         (log_file,) = tiny_disk.iterdir()
         os.truncate(log_file, 0)
-        wait_for(lambda: "can be written again" in log_file.read_text(), "the recovery")
+        wait_until(lambda: "can be written again" in log_file.read_text(), "the recovery")
         assert process.stdin is not None
         process.stdin.write(b"enough\n")
         process.stdin.close()
@@ -306,3 +293,21 @@ def test_a_file_size_limit_is_like_a_full_disk(tmp_path: Path) -> None:
     assert done.returncode == 0
     assert done.stderr.count(b"can't be written") == 1
     assert b"the last line" in done.stderr
+
+
+def test_a_folder_that_is_a_file_does_not_stop_us(tmp_path: Path) -> None:
+    folder = tmp_path / "logs"
+    folder.write_text("somebody else's\n")
+    done = run("prints", folder)
+    assert len(re.findall(r"the log file can.t be written.*ARI-\d", done.stderr)) == 1
+    assert "old log files can't be deleted" in done.stderr
+    assert 'message="a call"' in done.stderr
+    assert folder.read_text() == "somebody else's\n"
+
+
+def test_days_that_are_kept_may_change_while_running(tmp_path: Path) -> None:
+    for name in ("ARI-1-2020-01-01.LOG", "ARI-CALLS-1-2020-01-01.LOG.3", "notes-2020-01-01.LOG"):
+        (tmp_path / name).write_bytes(b"x")
+    run("keeps", tmp_path, keep_days=0)
+    assert {path.name for path in tmp_path.iterdir() if "2020" in path.name} == {"notes-2020-01-01.LOG"}
+    assert lines_of(logged(tmp_path), "arimonitor.test") == ["2 old files are there", "0 old files are there"]

@@ -6,8 +6,6 @@ On a small tmpfs, which only root can mount.
 from __future__ import annotations
 
 import logging
-import os
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event, Thread
@@ -20,44 +18,23 @@ from daemon.outbox.publisher import Publisher
 from daemon.outbox.sink import SinkLost
 from daemon.outbox.spillover import OutboxFull
 from daemon.outbox.store import Outbox
-from tests.integration.outbox_parts import offload, wait_for
+from tests.integration.outbox_parts import offload
+from tests.servers.disk import fill, small_disk
+from tests.servers.waiting import wait_until
 from tests.unit.outbox.make import entry, message
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount the small tmpfs that is filled here")
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip(f"no tmpfs can be mounted here: {done.stderr.decode().strip()}")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+def disk(tmp_path: Path) -> Iterator[Path]:
+    with small_disk(tmp_path / "small", "2m") as folder:
+        yield folder
 
 
-def fill(folder: Path) -> Path:
-    ballast = folder / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (65536, 4096):
-            try:
-                while True:
-                    file.write(b"x" * size)
-            except OSError:
-                continue
-    return ballast
-
-
-def test_held_in_memory_said_once_written_in_order(
-    small_disk: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    box = Outbox(small_disk / "outbox.sqlite", offload(), memory_limit=1000)
+def test_held_in_memory_said_once_written_in_order(disk: Path, caplog: pytest.LogCaptureFixture) -> None:
+    box = Outbox(disk / "outbox.sqlite", offload(), memory_limit=1000)
     box.open()
     assert box.store([message(f"before {i}") for i in range(20)]) == 20
-    ballast = fill(small_disk)
+    ballast = fill(disk)
     with caplog.at_level(logging.INFO, "arimonitor.outbox"):
         count = 0
         while not box.degraded:  # the log has some room of its own still
@@ -96,7 +73,7 @@ def test_held_in_memory_said_once_written_in_order(
         assert "has room again" in caplog.text
     assert box.store([message("after"), message("full 1"), message(f"full {count - 1}")]) == 1
     box.close()
-    box = Outbox(small_disk / "outbox.sqlite", offload())
+    box = Outbox(disk / "outbox.sqlite", offload())
     box.open()
     expected = [*expected[1:-1], message("after").id]
     assert [e.message.id for e in box.pending("", 0, 10_000)] == expected
@@ -105,11 +82,50 @@ def test_held_in_memory_said_once_written_in_order(
     box.close()
 
 
-def test_messages_go_on_being_published_and_the_keeper_recovers(small_disk: Path, tmp_path: Path) -> None:
-    native = offload()
-    box = Outbox(small_disk / "outbox.sqlite", native)
+def degraded(folder: Path) -> tuple[Outbox, Path]:
+    """An outbox that holds in memory, with room for two messages, and what fills its disk."""
+    box = Outbox(folder / "outbox.sqlite", offload(), memory_limit=2)
     box.open()
-    ballast = fill(small_disk)
+    ballast = fill(folder)
+    filler = 0
+    while not box.degraded:  # the log has some room of its own still
+        box.store((), {("voip3", f"filler {filler}"): b"x" * 4000})
+        filler += 1
+        assert filler < 1000
+    return box, ballast
+
+
+def test_what_is_refused_leaves_no_state_behind(disk: Path) -> None:
+    """The state tells what was sent: without its messages it would say of a call what nobody was told."""
+    box, ballast = degraded(disk)
+    with pytest.raises(OutboxFull):
+        box.store([message(f"{i}") for i in range(3)], {("voip3", "call"): b"told"})
+    ballast.unlink()
+    assert box.recover()
+    box.store([message("another")])
+    assert "call" not in box.state("voip3")
+    box.close()
+
+
+def test_state_that_waited_for_the_disk_is_written_with_its_messages(disk: Path) -> None:
+    box, ballast = degraded(disk)
+    box.store([message("1"), message("2")], {("voip3", "call"): b"told"})
+    assert box.degraded
+    ballast.unlink()
+    assert box.recover()
+    box.close()
+    box = Outbox(disk / "outbox.sqlite", offload())
+    box.open()
+    assert [e.message.id for e in box.pending("")] == [message("1").id, message("2").id]
+    assert box.state("voip3")["call"] == b"told"
+    box.close()
+
+
+def test_messages_go_on_being_published_and_the_keeper_recovers(disk: Path, tmp_path: Path) -> None:
+    native = offload()
+    box = Outbox(disk / "outbox.sqlite", native)
+    box.open()
+    ballast = fill(disk)
     sink = FileSink(tmp_path / "messages", native)
     publisher = Publisher("", box, sink)
     keeper = Keeper(box, flush_every=0.02, recover_every=0.05)
@@ -123,35 +139,37 @@ def test_messages_go_on_being_published_and_the_keeper_recovers(small_disk: Path
             box.store([message(f"{count}", order=f"voip3/{count % 7}")])
             count += 1
             assert count < 5000
-        wait_for(lambda: publisher.status()["published"] == count, 20, "all are published, full disk or not")
+        wait_until(
+            lambda: publisher.status()["published"] == count, "all are published, full disk or not", 20
+        )
         assert box.counts() == {"": 0}
         assert box.degraded
         ballast.unlink()
-        wait_for(lambda: not box.degraded, 20, "recovered by itself")
-        wait_for(lambda: not box.noted, 20, "the confirmations are written")
+        wait_until(lambda: not box.degraded, "recovered by itself", 20)
+        wait_until(lambda: not box.noted, "the confirmations are written", 20)
     finally:
         stop.set()
         for thread in threads:
             thread.join(10)
     box.close()
-    box = Outbox(small_disk / "outbox.sqlite", native)
+    box = Outbox(disk / "outbox.sqlite", native)
     box.open()
     assert box.pending("") == []
     assert box.store([message(f"{i}") for i in range(count)]) == 0
     box.close()
 
 
-def test_the_file_sink_on_a_full_disk_leaves_no_half_line(small_disk: Path) -> None:
-    sink = FileSink(small_disk / "messages", offload())
+def test_the_file_sink_on_a_full_disk_leaves_no_half_line(disk: Path) -> None:
+    sink = FileSink(disk / "messages", offload())
     sink.open()
     sink.publish([entry(1, "a")])
-    ballast = fill(small_disk)
+    ballast = fill(disk)
     with pytest.raises(SinkLost, match="can't write"):
         sink.publish([entry(i, "a") for i in range(100, 2000)])
     ballast.unlink()
     sink.open()
     sink.publish([entry(10**6, "a")])
-    data = (small_disk / "messages" / "messages-000001.jsonl").read_bytes()
+    data = (disk / "messages" / "messages-000001.jsonl").read_bytes()
     assert data.endswith(b"\n")
     import json
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
 
@@ -20,7 +21,8 @@ from daemon.outbox.entry import Entry
 from daemon.outbox.keeper import Keeper
 from daemon.outbox.store import Outbox
 from daemon.runtime.native import patched
-from tests.integration.outbox_parts import Clock, offload, wait_for
+from tests.integration.outbox_parts import Clock, offload
+from tests.servers.waiting import wait_until
 from tests.unit.outbox.make import message
 
 
@@ -54,6 +56,18 @@ def test_the_same_id_is_kept_once_also_after_its_confirm_and_a_restart(tmp_path:
         assert box.store([message("a"), message("b")]) == 0
         assert box.store([message("d")]) == 1
         assert [e.message for e in box.pending("")] == [message("b"), message("c"), message("d")]
+
+
+def test_calls_are_not_for_everybody_to_read(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with outbox(tmp_path) as box:
+            box.store([message("a")])
+            modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+    finally:
+        os.umask(before)
+    assert {"outbox.sqlite", "outbox.sqlite-wal"} < modes.keys()
+    assert {name for name, mode in modes.items() if mode & 0o007} == set()
 
 
 def test_pages_and_brokers(tmp_path: Path) -> None:
@@ -121,6 +135,17 @@ def test_a_message_that_cant_be_written_fails_its_own_caller_only(tmp_path: Path
         with pytest.raises(UnicodeDecodeError):
             box.store([replace(message("bad"), body=b"\xff")])
         assert box.store([message("good")]) == 1
+
+
+def test_text_that_is_no_unicode_fails_its_own_caller_only(tmp_path: Path) -> None:
+    """A lone surrogate, as undecodable bytes of an environment become: SQLite takes none."""
+    with outbox(tmp_path) as box:
+        with pytest.raises(UnicodeEncodeError):
+            box.store([replace(message("a"), routing_key="call.\udcff")])
+        with pytest.raises(UnicodeEncodeError):
+            box.store([message("a")], {("voip3\udcff", "key"): b"told"})
+        assert box.store([message("a"), message("b")]) == 2
+        assert box.degraded == ""
 
 
 def test_subscribers_get_new_messages_in_order(tmp_path: Path) -> None:
@@ -282,10 +307,10 @@ def test_the_keeper_writes_confirmations_and_prunes(tmp_path: Path) -> None:
         try:
             box.store([message("a")])
             box.confirm("", [box.pending("")[0].seq])
-            wait_for(lambda: not box.noted, 10, "the confirmation is written")
+            wait_until(lambda: not box.noted, "the confirmation is written", 10)
             clock.now += 49 * 3600
-            wait_for(lambda: box.store([message("a")]) == 1, 10, "the id is forgotten")
-            wait_for(lambda: keeper.status()["disk_bytes"], 10, "the size is known")
+            wait_until(lambda: box.store([message("a")]) == 1, "the id is forgotten", 10)
+            wait_until(lambda: keeper.status()["disk_bytes"], "the size is known", 10)
         finally:
             stop.set()
             thread.join(10)

@@ -24,8 +24,11 @@ from daemon.preflight.local import (
     writable_folder,
 )
 from daemon.settings import AsteriskSettings, Settings
+from tests.servers import sshd
+from tests.servers.sshd import Sshd
 
 PASSWORD = "xyzzy-plugh"
+needs_sshd = pytest.mark.skipif(sshd.unavailable_reason() is not None, reason=str(sshd.unavailable_reason()))
 
 
 class Ari(BaseHTTPRequestHandler):
@@ -179,6 +182,15 @@ def test_what_asterisk_refuses(tmp_path: Path, status: int, mend: str) -> None:
     assert not found["asterisk websocket"].ok
 
 
+def test_its_manager_interface_is_not_there(tmp_path: Path, closed_port: int) -> None:
+    site = {"ami": f"127.0.0.1:{closed_port}", "ami_password": PASSWORD}
+    with serving() as port:
+        found = check(settings(tmp_path, port, voip3=site))["asterisk AMI"]
+    assert found.ok is False
+    assert "refuses the connection: is it enabled in manager.conf" in found.reason
+    assert "asterisk.voip3.ami" in found.mend
+
+
 def test_asterisk_is_not_there(tmp_path: Path, closed_port: int) -> None:
     found = check(settings(tmp_path, closed_port))
     assert not found["asterisk REST"].ok
@@ -233,13 +245,45 @@ def test_a_broker_that_refuses(tmp_path: Path) -> None:
     )
 
 
-def test_files_elsewhere_are_not_looked_for_here(tmp_path: Path, listener: socket.socket) -> None:
-    server = {"name": "gv1p", "host": "127.0.0.1", "port": listener.getsockname()[1]}
-    with serving() as port:
-        found = check(settings(tmp_path, port, voip3={"host": "gv1p"}, server=[server]))
-    assert found["files"].reason == "on server gv1p: fetching over SSH not tried"
-    assert found["SSH server gv1p"].reason == "port answers; login not tried"
-    assert "definitions" not in found
+@needs_sshd
+def test_files_on_another_machine(tmp_path: Path) -> None:
+    there = tmp_path / "there"
+    there.mkdir()
+    (there / "__CLIENTES__.DEF").write_text("[101]\n")
+    site = {
+        "host": "gv1p",
+        "definitions": str(there),
+        "recordings": str(there),
+        "cdr": str(there / "no/c.csv"),
+    }
+    with serving() as port, Sshd() as server:
+        found = check(settings(tmp_path, port, voip3=site, server=[server.settings()]))
+        assert found["SSH server gv1p"].reason == "host key and login are well"
+        assert found["definitions"].reason == "1 clients, 0 endpoints, 0 mqservers"
+        assert found["definitions"].where == str(there)
+        assert found["recordings"] == Check("recordings", str(there), True, "there, over SSH")
+        assert found["CDR"].mend == 'correct asterisk.voip3.cdr, or set it to ""'
+
+
+@needs_sshd
+def test_another_machine_that_is_not_let_in_or_not_trusted(tmp_path: Path) -> None:
+    with serving() as port, Sshd() as server:
+        stranger = server.settings(key_file=str(server.stranger))
+        found = check(settings(tmp_path, port, voip3={"host": "gv1p"}, server=[stranger]))
+        for what in ("SSH server gv1p", "files over SSH"):
+            assert not found[what].ok
+            assert "does not accept the key" in found[what].reason
+            assert found[what].mend.startswith("set server.gv1p.key_file")
+        assert "definitions" not in found
+        server.new_host_key()
+        server.restart()
+        found = check(settings(tmp_path, port, voip3={"host": "gv1p"}, server=[server.settings()]))
+        assert "ITS HOST KEY HAS CHANGED" in found["SSH server gv1p"].reason
+        assert found["SSH server gv1p"].mend.startswith("compare the fingerprint")
+        server.stop()
+        found = check(settings(tmp_path, port, voip3={"host": "gv1p"}, server=[server.settings()]))
+        assert "can't be reached" in found["SSH server gv1p"].reason
+        assert found["SSH server gv1p"].mend.startswith("correct server.gv1p.host and port")
 
 
 def test_what_can_t_be_logged_in_to_yet(tmp_path: Path, listener: socket.socket, closed_port: int) -> None:
@@ -268,7 +312,8 @@ def test_what_can_t_be_logged_in_to_yet(tmp_path: Path, listener: socket.socket,
     said = {what: each.reason for what, each in found.items()}
     assert said["ZooKeeper"] == said["IMAP"] == "port answers; login not tried"
     assert not found["S3"].ok
-    assert said["SMTP"] == said["SSH peer AUDIO"] == "connection refused"
+    assert said["SMTP"] == "connection refused"
+    assert not found["SSH peer AUDIO"].ok
     assert found["SMTP"].mend.startswith("correct mail.smtp.host and port")
     assert (found["recordings"].ok, said["recordings"]) == (False, "no such file or directory")
 

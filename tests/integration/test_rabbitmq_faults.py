@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.outbox_parts import wait_for
 from tests.integration.rabbit_parts import Load, Site, lines
 from tests.servers.rabbitmq import RabbitMQ, unavailable_reason
+from tests.servers.waiting import wait_until
 
 reason = unavailable_reason()
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.skipif(reason is not None, reason=reason or "")]
@@ -62,10 +62,10 @@ def test_stopped_for_a_while(site: Site, caplog: pytest.LogCaptureFixture) -> No
     load = Load(site)
     load.reach(10)
     site.broker.stop()
-    wait_for(lambda: not site.publisher.status()["connected"], 10, "the loss is seen")
+    wait_until(lambda: not site.publisher.status()["connected"], "the loss is seen", 10)
     away = load.rounds
     load.reach(away + 50)
-    wait_for(lambda: site.publisher.status()["outbox"], 5, "the outbox grows")
+    wait_until(lambda: site.publisher.status()["outbox"], "the outbox grows", 5)
     time.sleep(float(os.environ.get("ARIMONITOR_TEST_OUTAGE", "0")))
     site.broker.start()
     site.connected()
@@ -83,7 +83,7 @@ def test_killed_under_load(site: Site) -> None:
         load = Load(site, calls=50)
         load.reach(30)
         site.broker.kill()
-        wait_for(lambda: not site.publisher.status()["connected"], 10, "the loss is seen")
+        wait_until(lambda: not site.publisher.status()["connected"], "the loss is seen", 10)
         load.end()
         site.broker.start()
         site.connected()
@@ -101,7 +101,7 @@ def test_frozen_is_seen_within_twenty_seconds_and_overcome(
     site.broker.freeze()
     began = time.monotonic()
     try:
-        wait_for(lambda: not site.publisher.status()["connected"], 20, "the frozen broker is seen")
+        wait_until(lambda: not site.publisher.status()["connected"], "the frozen broker is seen", 20)
         assert time.monotonic() - began > 5, "not taken for frozen too early"
     finally:
         site.broker.thaw()
@@ -119,7 +119,7 @@ def test_memory_alarm(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     load.reach(5)
     site.broker.set_memory_alarm(True)
     try:
-        wait_for(lambda: site.publisher.status()["blocked"], 20, "blocked is seen")
+        wait_until(lambda: site.publisher.status()["blocked"], "blocked is seen", 20)
         load.reach(load.rounds + 100)
         assert site.publisher.status()["connected"]
         assert int(str(site.publisher.status()["in_flight"])) <= 500
@@ -187,7 +187,7 @@ def test_a_full_queue_nacks_and_goes_on_when_it_is_read(site: Site, caplog: pyte
     site.start()
     site.connected()
     site.store(calls=30, first=0, count=3)
-    wait_for(lambda: site.publisher.status()["nacked"], 20, "the full queue refuses")
+    wait_until(lambda: site.publisher.status()["nacked"], "the full queue refuses", 20)
     delivered_whole(site)
     assert lines(caplog, "a queue refused it (nack: full or failing) for routing key") == 1
 
@@ -202,7 +202,9 @@ def test_wrong_password_then_corrected(
         site.topology()
         site.start()
         site.store(calls=5, first=0, count=2)
-        wait_for(lambda: site.publisher.status()["last_error"], 20, "the refusal is seen")
+        wait_until(
+            lambda: broker.log_text().count("user 'monitor' - invalid credentials") >= 3, "three tries"
+        )
         assert site.publisher.status()["last_error"] == "user name or password refused (user monitor)"
         broker.rabbitmqctl("change_password", "monitor", "right-1234")
         site.connected()

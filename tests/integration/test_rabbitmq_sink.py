@@ -18,9 +18,10 @@ from daemon.outbox.entry import Entry
 from daemon.outbox.rabbitlink import RabbitAddress
 from daemon.outbox.rabbitmq import RabbitSink
 from daemon.outbox.sink import Outcome, SinkLost, SinkRefused, Verdict
-from tests.integration.outbox_parts import wait_for
 from tests.integration.rabbit_parts import Site, call_message
-from tests.servers.rabbitmq import RabbitMQ, free_port, unavailable_reason
+from tests.servers.ports import free_port
+from tests.servers.rabbitmq import RabbitMQ, unavailable_reason
+from tests.servers.waiting import wait_until
 
 reason = unavailable_reason()
 pytestmark = [pytest.mark.rabbitmq, pytest.mark.skipif(reason is not None, reason=reason or "")]
@@ -264,5 +265,5 @@ def test_the_daemon_killed_between_publish_and_confirm(broker: RabbitMQ, tmp_pat
     extra = {call_message(site.name, str(call), rounds).id for call in range(20)}
     assert got.ids - extra == {m.id for m in site.sent}
     got.check_order(without_repeats=True)
-    assert wait_for(lambda: got.total >= len(got.ids), 1, "counted")
+    assert wait_until(lambda: got.total >= len(got.ids), "counted", 1)
     site.close()

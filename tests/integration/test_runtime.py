@@ -9,6 +9,7 @@ import gc
 import logging
 import os
 import re
+import resource
 import select
 import signal
 import socket
@@ -30,6 +31,7 @@ from daemon.runtime.hubwatch import HubWatch
 from daemon.runtime.offload import Offload
 from daemon.runtime.states import Policy, State
 from daemon.runtime.supervisor import Supervisor
+from tests.servers.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 DEADLINE = 30
@@ -38,13 +40,6 @@ QUICK = Policy(settle=60.0, max_deaths=0, first=0.01, cap=0.02)
 patched = pytest.mark.skipif(
     not monkey.is_module_patched("threading"), reason="needs python -m gevent.monkey --module pytest"
 )
-
-
-def wait_for(condition: Callable[[], object], what: str) -> None:
-    end = time.monotonic() + DEADLINE
-    while not condition():
-        assert time.monotonic() < end, f"waited too long for {what}"
-        time.sleep(0.01)
 
 
 # -- real processes ------------------------------------------------------------
@@ -67,7 +62,7 @@ class Daemon:
         return "".join(path.read_text() for path in (self.folder / "log").glob("ARI-[0-9]*.LOG"))
 
     def wait_for(self, text: str) -> None:
-        wait_for(lambda: text in self.log() or self.process.poll() is not None, text)
+        wait_until(lambda: text in self.log() or self.process.poll() is not None, text)
         assert text in self.log()
 
     def signal(self, number: int) -> None:
@@ -331,10 +326,10 @@ def test_whatever_it_dies_of_it_is_started_again(error: BaseException) -> None:
 def test_services_come_and_go_while_it_runs() -> None:
     supervisor = Supervisor([Service("one", waits)], policy=Policy(settle=0.01))
     stop, _, thread = run_in_background(supervisor)
-    wait_for(lambda: supervisor.state_by_name() == {"one": State.RUNNING}, "one")
+    wait_until(lambda: supervisor.state_by_name() == {"one": State.RUNNING}, "one")
     two = Service("two", waits)
     supervisor.add(two)
-    wait_for(lambda: supervisor.state_by_name().get("two") is State.RUNNING, "two")
+    wait_until(lambda: supervisor.state_by_name().get("two") is State.RUNNING, "two")
     with pytest.raises(ValueError, match="already supervised"):
         supervisor.add(Service("two", waits))
     supervisor.remove("one")
@@ -354,12 +349,11 @@ def test_stop_does_not_wait_for_a_service_in_backoff() -> None:
 
     supervisor = Supervisor([Service("dead", work)], policy=Policy(first=600.0, cap=600.0, jitter=0.0))
     stop, _, thread = run_in_background(supervisor)
-    wait_for(lambda: supervisor.state_by_name() == {"dead": State.BACKOFF}, "the death")
+    wait_until(lambda: supervisor.state_by_name() == {"dead": State.BACKOFF}, "the death")
     assert supervisor.status()[0]["restart_in_s"] == pytest.approx(600, abs=5)
-    began = time.monotonic()
     stop.set()
     thread.join(DEADLINE)
-    assert time.monotonic() - began < 2
+    assert not thread.is_alive()
     assert supervisor.state_by_name() == {"dead": State.EXITED}
 
 
@@ -371,7 +365,7 @@ def test_an_error_while_stopping_is_said_and_no_death(caplog: pytest.LogCaptureF
 
     supervisor = Supervisor([Service("late", work)])
     stop, errors, thread = run_in_background(supervisor)
-    wait_for(lambda: supervisor.status()[0]["detail"] == {"lives": 1}, "its life")
+    wait_until(lambda: supervisor.status()[0]["detail"] == {"lives": 1}, "its life")
     stop.set()
     thread.join(DEADLINE)
     assert errors == []
@@ -428,7 +422,7 @@ def test_the_hub_s_lag_is_measured(caplog: pytest.LogCaptureFixture) -> None:
     watch = HubWatch(interval=0.005, threshold=0.1)
     supervisor = Supervisor([watch])
     stop, _, thread = run_in_background(supervisor)
-    wait_for(lambda: watch.lag().samples > 20, "samples")
+    wait_until(lambda: watch.lag().samples > 20, "samples")
 
     def block_the_hub() -> None:
         end = time.monotonic() + 0.4
@@ -436,7 +430,7 @@ def test_the_hub_s_lag_is_measured(caplog: pytest.LogCaptureFixture) -> None:
             pass
 
     block_the_hub()
-    wait_for(lambda: watch.blocked, "the blockage")
+    wait_until(lambda: watch.blocked, "the blockage")
     status = watch.status()
     assert status["blocked"] == 1
     assert 350 < float(str(status["max_ms"])) < 2000
@@ -533,7 +527,7 @@ def test_the_whole_group_ends_at_the_deadline(tmp_path: Path) -> None:
     assert done.stdout == b"last words\n"
     assert done.why() == f"sh did not end within its {done.seconds:.1f} s and was killed: last words"
     group = int((tmp_path / "pid").read_text())
-    wait_for(lambda: not group_lives(group), "the end of the group")
+    wait_until(lambda: not group_lives(group), "the end of the group")
 
 
 def group_lives(group: int) -> bool:
@@ -569,23 +563,42 @@ def test_programs_that_can_t_be_run(tmp_path: Path) -> None:
     assert len(os.listdir("/proc/self/fd")) <= before
 
 
+def open_descriptors() -> set[int]:
+    return {number for number in range(1024) if os.path.exists(f"/proc/self/fd/{number}")}
+
+
+@pytest.mark.parametrize("room", range(7))  # two pipes, /dev/null, and the pipe of subprocess itself
+def test_without_descriptors_it_is_for_later_and_none_is_lost(room: int) -> None:
+    gc.collect()
+    before = open_descriptors()
+    free = [number for number in range(1024) if number not in before]
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free[room], limits[1]))
+    try:
+        with pytest.raises(TransientError, match="true can't be started now: Too many open files"):
+            process.run(["true"], timeout=DEADLINE)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    # gevent closes a descriptor in a later turn of the hub.
+    wait_until(lambda: open_descriptors() <= before, "all that was opened is closed")
+
+
 @patched
 def test_a_killed_waiter_takes_its_child_with_it(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
     waiter = gevent.spawn(process.run, ["sh", "-c", f"echo $$ > {pid}; exec sleep 60"], timeout=60)
-    wait_for(lambda: pid.exists() and pid.read_text().strip(), "the child")
+    wait_until(lambda: pid.exists() and pid.read_text().strip(), "the child")
     waiter.kill()
-    wait_for(lambda: not group_lives(int(pid.read_text())), "its end")
+    wait_until(lambda: not group_lives(int(pid.read_text())), "its end")
 
 
 @patched
-def test_other_greenlets_run_meanwhile() -> None:
-    finished: list[str] = []
+def test_other_greenlets_run_meanwhile(tmp_path: Path) -> None:
+    """Each of three children ends only once all of them have begun."""
+    script = "touch $0; until [ -e 0 ] && [ -e 1 ] && [ -e 2 ]; do sleep 0.02; done"
     children = [
-        gevent.spawn(lambda: finished.append(process.run(["sleep", "0.3"], timeout=DEADLINE).argv[0]))
-        for _ in range(3)
+        gevent.spawn(process.run, ["sh", "-c", script, str(number)], timeout=DEADLINE, cwd=tmp_path)
+        for number in range(3)
     ]
-    began = time.monotonic()
     gevent.joinall(children)
-    assert finished == ["sleep"] * 3
-    assert time.monotonic() - began < 0.85
+    assert [child.value.ok for child in children] == [True] * 3

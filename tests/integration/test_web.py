@@ -12,8 +12,7 @@ import random
 import re
 import select
 import socket
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from threading import Event, Thread
 
@@ -24,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from daemon.errors import FatalError
 from daemon.web.routing import App, Request, Response, Route
 from daemon.web.server import WebServer
+from tests.servers.waiting import wait_until
 from tests.unit.web.house import House
 
 pytestmark = pytest.mark.skipif(
@@ -117,13 +117,6 @@ def say(web: Running, request: bytes) -> bytes:
         return read_all(sock)
 
 
-def wait_for(what: Callable[[], object]) -> None:
-    end = time.monotonic() + DEADLINE
-    while not what():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 # -- as it should be ---------------------------------------------------------------------------
 def test_every_path(web: Running) -> None:
     for target, status in {
@@ -214,7 +207,10 @@ def test_only_debug_is_logged_of_requests(web: Running, caplog: pytest.LogCaptur
     caplog.set_level(logging.DEBUG)
     web.get("/health")
     say(web, b"nonsense\r\n\r\n")
-    wait_for(lambda: any("/health" in record.getMessage() for record in caplog.records))
+    wait_until(
+        lambda: any("/health" in record.getMessage() for record in caplog.records),
+        "the request is in the log",
+    )
     noisy = [record for record in caplog.records if record.levelno > logging.INFO]
     assert noisy == []
 
@@ -272,7 +268,7 @@ def test_a_reset_in_the_middle(web: Running) -> None:
         sock.sendall(b"GET /metrics HTTP/1.1\r\n")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\0\0\0\0\0\0\0")
         sock.close()
-    wait_for(lambda: web.status("connections") == 0)
+    wait_until(lambda: web.status("connections") == 0, "no connection is left")
     assert web.get("/health")[0] == 200
 
 
@@ -312,8 +308,8 @@ def test_an_idle_connection_is_closed_without_a_word() -> None:
 def test_who_does_not_read_his_answer_is_cut_off() -> None:
     with running(deadline=0.5) as web, web.connect() as sock:
         sock.sendall(b"GET /big HTTP/1.1\r\n\r\n")
-        wait_for(lambda: web.status("connections") == 1)
-        wait_for(lambda: web.status("connections") == 0)
+        wait_until(lambda: web.status("connections") == 1, "the connection is there")
+        wait_until(lambda: web.status("connections") == 0, "no connection is left")
         assert web.get("/health")[0] == 200
 
 
@@ -371,7 +367,10 @@ def test_addresses_that_can_not_be(listen: str) -> None:
 
 def test_outside_the_loopback_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     with running(listen=("0.0.0.0:0",)) as web:
-        wait_for(lambda: any("without a password" in record.getMessage() for record in caplog.records))
+        wait_until(
+            lambda: any("without a password" in record.getMessage() for record in caplog.records),
+            "the warning",
+        )
         assert web.addresses[0][1] > 0
 
 

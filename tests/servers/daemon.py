@@ -19,13 +19,13 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.servers.waiting import DEADLINE, wait_until
+
 REPOSITORY = Path(__file__).resolve().parents[2]
-DEADLINE = 20.0  # seconds for what should take one
 
 Table = Mapping[str, Any]
 
@@ -36,15 +36,6 @@ class CommandFailed(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(f"{message} ({code})")
         self.code = code
-
-
-def wait_until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
-    """What `condition` returns as soon as it is true; AssertionError after `deadline` seconds."""
-    until = time.monotonic() + deadline
-    while not (result := condition()):
-        assert time.monotonic() < until, f"not within {deadline:g} s: {what}"
-        time.sleep(0.05)  # another process: there is nothing to wait on
-    return result
 
 
 def toml(config: Mapping[str, Any]) -> str:
@@ -60,9 +51,7 @@ def toml(config: Mapping[str, Any]) -> str:
 class ArimonitorDaemon:
     """One daemon and its folder: configuration, data, logs."""
 
-    def __init__(
-        self, folder: Path, config: Mapping[str, Any], environ: Mapping[str, str] | None = None
-    ) -> None:
+    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.file = folder / "arimonitor.toml"
@@ -73,8 +62,7 @@ class ArimonitorDaemon:
         self._read: dict[Path, int] = {}  # bytes of the file sink's files
         self._messages: list[dict[str, Any]] = []
         self._environ = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("ARIMONITOR_")},
-            **(environ or {}),
+            name: value for name, value in os.environ.items() if not name.startswith("ARIMONITOR_")
         }
         self.configure(config)
 
@@ -172,11 +160,6 @@ class ArimonitorDaemon:
             self.process.kill()
             self.process.wait()
             self.process = None
-
-    def restart(self) -> None:
-        """An orderly stop, and a start with the same folder."""
-        self.stop()
-        self.start()
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal."""

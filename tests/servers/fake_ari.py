@@ -3,8 +3,6 @@
 It behaves like Asterisk until told otherwise: `faults` make it refuse, hang,
 drop or lie. Plain sockets and threads (greenlets where patched), so it can
 send what no websocket library would.
-
-    python -m tests.servers.fake_ari flood TRACE COUNT   a process for the benchmark
 """
 
 from __future__ import annotations
@@ -15,18 +13,17 @@ import json
 import socket
 import ssl
 import struct
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.servers.waiting import DEADLINE, wait_until
+
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
-DEADLINE = 15.0
 
 
 def frame(payload: bytes, opcode: int = TEXT, *, final: bool = True) -> bytes:
@@ -45,15 +42,6 @@ def frame(payload: bytes, opcode: int = TEXT, *, final: bool = True) -> bytes:
 def encoded(event: object) -> bytes:
     """JSON as Asterisk writes it."""
     return json.dumps(event, separators=(",", ":")).encode()
-
-
-def wait_until(condition: Callable[[], Any], what: str, deadline: float = DEADLINE) -> Any:
-    """What `condition` returns as soon as it is true; AssertionError after `deadline` seconds."""
-    until = time.monotonic() + deadline
-    while not (result := condition()):
-        assert time.monotonic() < until, f"not within {deadline} s: {what}"
-        time.sleep(0.005)
-    return result
 
 
 @dataclass
@@ -193,15 +181,21 @@ class FakeAri:
         """The requests so far with that method and `part` in their path."""
         return [r for r in list(self.requests) if r.method == method and part in r.path]
 
-    def broadcast(self, event: dict[str, Any]) -> None:
-        """Send an event to every application whose subscription and filter let it through."""
+    def broadcast(self, *events: dict[str, Any]) -> None:
+        """Send events to every application, as far as its subscription and filter let them through."""
         for session in list(self.sessions):
             app = self.applications.get(session.app)
             if session.closed.is_set() or app is None or not app["channel_ids"]:
                 continue
             allowed = {rule["type"] for rule in app["events_allowed"]}
-            if not allowed or event["type"] in allowed:
-                session.send({**event, "application": session.app})
+            with suppress(OSError):  # its client was killed
+                session.send(
+                    *(
+                        {**event, "application": session.app}
+                        for event in events
+                        if not allowed or event["type"] in allowed
+                    )
+                )
 
     # -- HTTP -----------------------------------------------------------------
 
@@ -348,39 +342,3 @@ def _misbehave(sock: socket.socket, fault: str) -> None:
             pass
     elif fault == "reset":
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-
-
-def trace_events(path: Path) -> Iterator[dict[str, Any]]:
-    """The events of a recorded trace (JSON Lines with an `event` in each), without its marks."""
-    for line in path.read_text(encoding="utf-8").splitlines():
-        record = json.loads(line)
-        if "event" in record:
-            yield record["event"]
-
-
-def flood_frames(events: Iterable[dict[str, Any]], count: int) -> bytes:
-    """`count` events in a row as frames, the trace over and over."""
-    frames = [frame(encoded(event)) for event in events]
-    times, rest = divmod(count, len(frames))
-    return b"".join(frames) * times + b"".join(frames[:rest])
-
-
-def main(arguments: list[str]) -> None:
-    """Send COUNT events to every websocket as fast as it takes them, then close."""
-    trace, count = Path(arguments[1]), int(arguments[2])
-    data = flood_frames(trace_events(trace), count)
-
-    def flood(session: Session) -> None:
-        session.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
-        session.raw(data)
-        session.close()
-
-    server = FakeAri()
-    server.on_session = flood
-    server.start()
-    print(server.port, flush=True)
-    threading.Event().wait()
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -30,6 +30,8 @@ from typing import Self
 
 import pika
 
+from tests.servers.ports import free_port
+
 _BIN = Path("/usr/lib/rabbitmq/bin")
 _START_DEADLINE = 60.0
 _CONF = """\
@@ -61,13 +63,6 @@ def unavailable_reason() -> str | None:
         except KeyError:
             return "there is no user rabbitmq to run the server as"
     return None
-
-
-def free_port() -> int:
-    """A TCP port of the loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 class RabbitMQ:
@@ -231,18 +226,22 @@ class RabbitMQ:
             raise RuntimeError(f"rabbitmqctl {args}: {done.stdout!r} {done.stderr!r}")
         return bytes(done.stdout).decode()
 
+    def log_text(self) -> str:
+        """What it has logged so far."""
+        return "".join(path.read_text(errors="replace") for path in (self.base / "log").glob("*.log"))
+
     def set_memory_alarm(self, on: bool) -> None:
         """Raise or clear the memory alarm: publishers are blocked while it is on."""
         # Through its limit: an alarm set by hand is cleared by the next look at the memory.
         self.rabbitmqctl("set_vm_memory_high_watermark", "absolute", "1MB" if on else "512MB")
 
-    def connect(self) -> pika.BlockingConnection:
+    def connect(self, vhost: str = "") -> pika.BlockingConnection:
         """A connection of the test's own, for topology and consuming."""
         return pika.BlockingConnection(
             pika.ConnectionParameters(
                 self.host,
                 self.port,
-                self.vhost,
+                vhost or self.vhost,
                 pika.PlainCredentials(self.username, self.password),
                 heartbeat=0,
                 socket_timeout=20,

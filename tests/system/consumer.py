@@ -9,8 +9,6 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import pika
-
 from tests.servers.rabbitmq import RabbitMQ
 
 RANK = {"received-call": 1, "answered-call": 2, "dtmf": 2, "ended-call": 3}
@@ -39,25 +37,16 @@ class Mailbox:
             **other,
         }
 
-    def connect(self) -> pika.BlockingConnection:
-        broker = self.broker
-        credentials = pika.PlainCredentials(broker.username, broker.password)
-        return pika.BlockingConnection(
-            pika.ConnectionParameters(
-                broker.host, broker.port, self.vhost, credentials, heartbeat=0, socket_timeout=20
-            )
-        )
-
     def bind(self, key: str) -> None:
         """Bind the queue with this key; exchange and queue are made where they are missing."""
-        with self.connect() as connection:
+        with self.broker.connect(self.vhost) as connection:
             channel = connection.channel()
             channel.exchange_declare(self.exchange, "topic", durable=True)
             channel.queue_declare(self.queue, durable=True)
             channel.queue_bind(self.queue, self.exchange, key)
 
     def delete_exchange(self) -> None:
-        with self.connect() as connection:
+        with self.broker.connect(self.vhost) as connection:
             connection.channel().exchange_delete(self.exchange)
 
     # -- what came ---------------------------------------------------------------
@@ -104,7 +93,7 @@ class Mailbox:
 
     def _take(self, done: Callable[[], bool], seconds: float, complaint: Callable[[], str]) -> None:
         deadline = time.monotonic() + seconds
-        with self.connect() as connection:
+        with self.broker.connect(self.vhost) as connection:
             channel = connection.channel()
             channel.basic_qos(prefetch_count=500)
             for method, properties, body in channel.consume(self.queue, inactivity_timeout=0.3):
@@ -140,8 +129,3 @@ class Mailbox:
                 order[data["call"]].append((operation["seq"], RANK[operation["type"]]))
         for call, came in order.items():
             assert came == sorted(came), f"call {call} came out of order: {came}"
-
-    @property
-    def copies(self) -> int:
-        """Messages beyond the first of their id."""
-        return len(self.came) - len(self.ids)

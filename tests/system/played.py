@@ -10,12 +10,12 @@ import gzip
 import json
 import re
 import threading
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.servers.fake_ari import FakeAri, Session, encoded, frame
+from tests.servers.fake_ari import FakeAri
+from tests.servers.waiting import wait_until
 
 TRACE = Path(__file__).parents[1] / "data" / "traces" / "22-linkedid" / "answered.jsonl.gz"
 EPOCH = "1795223464"  # of the recorded channel ids
@@ -96,31 +96,12 @@ class Playing:
 
     def _tell(self, piece: int, numbers: Iterable[int]) -> None:
         events = [event for number in numbers for event in self.events(piece, number)]
-        if not events:
-            return
-        for session in list(self.fake.sessions):
-            if not session.closed.is_set():
-                with suppress(OSError):  # its daemon was killed
-                    _send(self.fake, session, events)
-
-
-def _send(fake: FakeAri, session: Session, events: list[dict[str, Any]]) -> None:
-    """What the session's subscription and filter let through, in one write."""
-    app = fake.applications.get(session.app)
-    if app is None or not app["channel_ids"]:
-        return
-    allowed = {rule["type"] for rule in app["events_allowed"]}
-    session.raw(
-        b"".join(
-            frame(encoded({**event, "application": session.app}))
-            for event in events
-            if not allowed or event["type"] in allowed
-        )
-    )
+        if events:
+            self.fake.broadcast(*events)
 
 
 class Load:
-    """A steady stream of calls until `finish`, each 0.4 s long; `rate` calls a second."""
+    """A steady stream of calls within a `with`, or until `finish`, each 0.4 s long; `rate` calls a second."""
 
     TICK = 0.02
     HELD = 10  # ticks that a call rings, and that it talks
@@ -130,7 +111,14 @@ class Load:
         self._rate = rate
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
+
+    def __enter__(self) -> Load:
         self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(30)
 
     def _run(self) -> None:
         held: list[list[int]] = []
@@ -154,10 +142,10 @@ class Load:
         """Calls begun so far."""
         return len(self.playing.calls)
 
-    def more(self, calls: int, wait: Callable[..., Any]) -> None:
+    def more(self, calls: int) -> None:
         """Wait until so many more calls have begun."""
         until = self.calls + calls
-        wait(lambda: self.calls >= until, f"{until} calls have begun")
+        wait_until(lambda: self.calls >= until, f"{until} calls have begun")
 
     def finish(self) -> None:
         """Begin no more calls, let those there are end."""

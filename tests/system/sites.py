@@ -1,4 +1,4 @@
-"""Small sites on the embedded parts: fake Asterisks, a daemon with the file sink."""
+"""Small sites: Asterisks, fake and real, and a daemon with the file sink."""
 
 from __future__ import annotations
 
@@ -6,8 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.asterisk.ari import PASSWORD, USER
+from tests.servers.asterisk.outbound import OutboundAsterisk
+from tests.servers.asterisk.server import Asterisk
+from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
+from tests.servers.waiting import wait_until
 
 
 def asterisk(fake: FakeAri, name: str = "voip3", **other: Any) -> dict[str, Any]:
@@ -17,6 +21,31 @@ def asterisk(fake: FakeAri, name: str = "voip3", **other: Any) -> dict[str, Any]
         "url": fake.url,
         "username": fake.username,
         "password": fake.password,
+        **other,
+    }
+
+
+def real(server: Asterisk, name: str = "voip3", **other: Any) -> dict[str, Any]:
+    """The [[asterisk]] of a real one."""
+    return {
+        "name": name,
+        "url": server.url,
+        "username": USER,
+        "password": PASSWORD,
+        "cdr": str(server.home / "var/log/asterisk/cdr-csv/Master.csv"),
+        **other,
+    }
+
+
+def connecting(server: OutboundAsterisk, port: int, name: str = "voip3", **other: Any) -> dict[str, Any]:
+    """The [[asterisk]] of a real one that connects to this port of ours."""
+    return {
+        "name": name,
+        "websocket": "server",
+        "listen": f"127.0.0.1:{port}",
+        "username": server.username,
+        "password": server.password,
+        "cdr": str(server.home / "var/log/asterisk/cdr-csv/Master.csv"),
         **other,
     }
 
@@ -39,6 +68,11 @@ def told(daemon: ArimonitorDaemon, server: str = "voip3") -> dict[tuple[str, str
             ids.add(line["message_id"])
             found[key] = body
     return found
+
+
+def gaps(daemon: ArimonitorDaemon) -> list[dict[str, Any]]:
+    """The data of each monitor-gap in the file sink."""
+    return [line["body"]["data"] for line in daemon.messages() if line["type"] == "monitor-gap"]
 
 
 def has_told(

@@ -15,12 +15,14 @@ from typing import Any
 
 import pytest
 
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
 from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.waiting import wait_until
 from tests.system.consumer import Mailbox
 from tests.system.long import LONG
 from tests.system.played import Load, Playing
+from tests.system.sites import asterisk
 
 pytestmark = [pytest.mark.rabbitmq]
 
@@ -42,7 +44,7 @@ class Site:
         before = self.daemon.asterisk("voip3")["events"]
         until = time.monotonic() + seconds
         while time.monotonic() < until:
-            self.load.more(20, wait_until)
+            self.load.more(20)
             assert self.daemon.asterisk("voip3")["connected"]
         after = wait_until(
             lambda: (now := self.daemon.asterisk("voip3"))["events"] > before and now, "events are used", 5
@@ -60,16 +62,6 @@ class Site:
         assert len(self.fake.sessions) == 1, "the Asterisk's side was lost on the way"
 
 
-def asterisk(fake: FakeAri, name: str = "voip3", **other: Any) -> dict[str, Any]:
-    return {
-        "name": name,
-        "url": fake.url,
-        "username": fake.username,
-        "password": fake.password,
-        **other,
-    }
-
-
 @contextmanager
 def site(folder: Path, mailbox: Mailbox, rate: float = 50, **mq: Any) -> Iterator[Site]:
     with FakeAri() as fake:
@@ -84,14 +76,15 @@ def site(folder: Path, mailbox: Mailbox, rate: float = 50, **mq: Any) -> Iterato
         with daemon:
             daemon.wait_for(lambda status: status["asterisk"][0]["connected"], "the Asterisk is connected")
             playing = Playing(fake)
-            yield Site(fake, playing, daemon, mailbox, Load(playing, rate))
+            with Load(playing, rate) as load:
+                yield Site(fake, playing, daemon, mailbox, load)
 
 
 @contextmanager
 def connected_site(folder: Path, mailbox: Mailbox, **mq: Any) -> Iterator[Site]:
     with site(folder, mailbox, **mq) as place:
         place.daemon.connected()
-        place.load.more(20, wait_until)
+        place.load.more(20)
         yield place
 
 
@@ -199,7 +192,7 @@ def test_killed_under_load(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
         finally:
             rabbitmq.start()
         place.daemon.connected(40)
-        place.load.more(50, wait_until)
+        place.load.more(50)
         place.nothing_lost()
 
 
@@ -256,7 +249,6 @@ def test_wrong_password_then_corrected(rabbitmq: RabbitMQ, tmp_path: Path) -> No
             rabbitmq.rabbitmqctl("change_password", user, right)
             place.daemon.connected(60)  # what only people can mend is tried again slowly
             place.nothing_lost()
-            assert place.daemon.lines("user name or password refused") == 1
             assert right not in place.daemon.log_text() + place.daemon.output()
     finally:
         rabbitmq.rabbitmqctl("delete_user", user)

@@ -22,12 +22,14 @@ import pytest
 
 from daemon.calls.model import Ended
 from tests.servers.asterisk import play  # noqa: F401 - enters the scenarios
-from tests.servers.asterisk.ari import PASSWORD, USER
 from tests.servers.asterisk.bed import CHANNELVARS, SCENARIOS, STORY_FAILURES, Bed
-from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.asterisk.own import own_asterisk
+from tests.servers.asterisk.server import Asterisk
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.waiting import wait_until
 from tests.system import told
 from tests.system.long import LONG
+from tests.system.sites import real
 from tests.unit.calls import expectations as ex
 from tests.unit.calls import test_tracker_cdr as cdr
 
@@ -144,11 +146,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             version = kind.partition("-")[0]
             for number, stories in enumerate(shares()):
                 name = f"{kind}-{number}"
-                try:
-                    server = Asterisk(root_for(version), work / name, version)
-                except Unavailable as reason:
-                    pytest.skip(f"no Asterisk {version}: {reason}")
-                stack.callback(server.close)
+                server = stack.enter_context(own_asterisk(version, work / name))
                 parts.append(Part(kind, name, stories, server))
         _at_once([threading.Thread(target=part.start, args=(work,)) for part in parts])
         assert all(part.bed for part in parts), "not every Asterisk has started"
@@ -156,10 +154,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             work / "daemon",
             {
                 "node": {"name": "LIVE"},
-                "asterisk": [
-                    {"name": part.name, "url": part.server.url, "username": USER, "password": PASSWORD}
-                    for part in parts
-                ],
+                "asterisk": [real(part.server, part.name) for part in parts],
                 "mq": {"backend": "file"},
             },
         )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
 from tests.servers.rabbitmq import RabbitMQ
 from tests.system.consumer import Mailbox
@@ -32,18 +32,18 @@ def test_killed_while_messages_wait(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
     mailbox = Mailbox(rabbitmq)
     with FakeAri() as fake:
         daemon = ArimonitorDaemon(tmp_path / "site", config([asterisk(fake)], mq=mailbox.mq(heartbeat=10)))
-        daemon.start()
-        try:
+        with daemon:
             daemon.connected()
             playing = Playing(fake)
             playing.play(50)
             daemon.wait_for(lambda s: s["brokers"][0]["confirmed"] >= 150, "the first 50 calls are out")
             rabbitmq.freeze()  # some are under way, the others wait
-            playing.play(300)
-            daemon.wait_for(lambda s: s["brokers"][0]["outbox"] >= 900, "300 calls wait")
-        finally:
-            daemon.kill()
-            rabbitmq.thaw()
+            try:
+                playing.play(300)
+                daemon.wait_for(lambda s: s["brokers"][0]["outbox"] >= 900, "300 calls wait")
+                daemon.kill()
+            finally:
+                rabbitmq.thaw()
         with daemon:
             mailbox.take(playing.expected())
             mailbox.check(playing.expected(), gaps=True)
@@ -57,15 +57,13 @@ def test_killed_in_the_middle_of_everything(rabbitmq: RabbitMQ, tmp_path: Path) 
     mailbox = Mailbox(rabbitmq)
     with FakeAri() as fake:
         daemon = ArimonitorDaemon(tmp_path / "site", config([asterisk(fake)], mq=mailbox.mq()))
-        load = None
-        for _ in range(3):
-            daemon.start()
-            daemon.connected()
-            load = load or Load(Playing(fake), rate=100)
-            load.more(60, wait_until)
-            daemon.kill()
-        assert load is not None
-        load.finish()
+        with Load(Playing(fake), rate=100) as load:
+            for _ in range(3):
+                with daemon:
+                    daemon.connected()
+                    load.more(60)
+                    daemon.kill()
+            load.finish()
         ids = stored(daemon)
         assert len(ids) > 100
         with daemon:
@@ -82,23 +80,23 @@ def test_sigterm_under_load(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
     mailbox = Mailbox(rabbitmq)
     with FakeAri() as fake:
         daemon = ArimonitorDaemon(tmp_path / "site", config([asterisk(fake)], mq=mailbox.mq()))
-        daemon.start()
-        daemon.connected()
-        load = Load(Playing(fake), rate=100)
-        load.more(100, wait_until)
-        daemon.stop(15)
-        assert "arimonitor ended" in daemon.log_text()
-        # The same with a broker that takes nothing.
-        daemon.start()
-        daemon.connected()
-        rabbitmq.freeze()
-        try:
-            load.more(100, wait_until)
-            daemon.wait_for(lambda s: s["brokers"][0]["outbox"] > 50, "messages wait")
-            daemon.stop(25)
-        finally:
-            rabbitmq.thaw()
-        load.finish()
+        with Load(Playing(fake), rate=100) as load:
+            with daemon:
+                daemon.connected()
+                load.more(100)
+                daemon.stop(15)
+            assert "arimonitor ended" in daemon.log_text()
+            # The same with a broker that takes nothing.
+            with daemon:
+                daemon.connected()
+                rabbitmq.freeze()
+                try:
+                    load.more(100)
+                    daemon.wait_for(lambda s: s["brokers"][0]["outbox"] > 50, "messages wait")
+                    daemon.stop(25)
+                finally:
+                    rabbitmq.thaw()
+            load.finish()
         assert waiting(daemon) > 50
         ids = stored(daemon)
         with daemon:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,11 +9,13 @@ from typing import Any
 import pytest
 
 from daemon.calls.cdr import read
-from tests.integration.outbound_parts import PASSWORD, USER, OutboundAsterisk
 from tests.servers.asterisk.bed import CHANNELVARS, connect
-from tests.servers.asterisk.server import Unavailable, free_port, root_for
-from tests.servers.daemon import ArimonitorDaemon, wait_until
-from tests.system.sites import config, told
+from tests.servers.asterisk.outbound import OutboundAsterisk
+from tests.servers.asterisk.own import own_asterisk
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.ports import free_port
+from tests.servers.waiting import wait_until
+from tests.system.sites import config, connecting, gaps, told
 
 pytestmark = [pytest.mark.asterisk]
 
@@ -24,24 +25,10 @@ Site = tuple[OutboundAsterisk, ArimonitorDaemon]
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
     """An Asterisk of its own, and a daemon that it connects to; neither has begun to watch."""
-    try:
-        server = OutboundAsterisk(root_for("22"), tmp_path / "asterisk", "22")
-    except Unavailable as reason:
-        pytest.skip(f"no Asterisk 22: {reason}")
-    port = free_port(socket.SOCK_STREAM)
-    asterisk = {
-        "name": "voip3",
-        "websocket": "server",
-        "listen": f"127.0.0.1:{port}",
-        "username": USER,
-        "password": PASSWORD,
-        "cdr": str(server.home / "var/log/asterisk/cdr-csv/Master.csv"),
-    }
-    try:
-        server.start(channelvars=CHANNELVARS, outbound=(f"ws://127.0.0.1:{port}/voip3", "arimonitor-AUDIO"))
-        yield server, ArimonitorDaemon(tmp_path / "site", config([asterisk]))
-    finally:
-        server.close()
+    with own_asterisk("22", tmp_path / "asterisk", OutboundAsterisk) as server:
+        port = free_port()
+        server.start_towards((port, "arimonitor-AUDIO"), channelvars=CHANNELVARS)
+        yield server, ArimonitorDaemon(tmp_path / "site", config([connecting(server, port)]))
 
 
 def one_call(server: OutboundAsterisk, caller: Any, called: Any) -> None:
@@ -49,10 +36,6 @@ def one_call(server: OutboundAsterisk, caller: Any, called: Any) -> None:
     call.hangup()
     other.wait("ended")
     server.idle()
-
-
-def gaps(daemon: ArimonitorDaemon) -> list[dict[str, Any]]:
-    return [line["body"]["data"] for line in daemon.messages() if line["type"] == "monitor-gap"]
 
 
 def types_by_call(daemon: ArimonitorDaemon) -> dict[str, set[str]]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,14 +9,14 @@ from typing import Any
 import pytest
 
 from daemon.calls.cdr import read
-from tests.servers.asterisk.ari import PASSWORD, USER
 from tests.servers.asterisk.bed import CHANNELVARS, connect
 from tests.servers.asterisk.call import Call
-from tests.servers.asterisk.server import Asterisk, Unavailable, root_for
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.asterisk.own import own_asterisk
+from tests.servers.asterisk.server import Asterisk
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.waiting import wait_until
 from tests.system import told as schema
-from tests.system.long import LONG
-from tests.system.sites import config
+from tests.system.sites import config, gaps, real
 
 pytestmark = [pytest.mark.asterisk]
 
@@ -25,26 +24,13 @@ pytestmark = [pytest.mark.asterisk]
 @pytest.fixture(params=["22", "16"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Asterisk]:
     """An Asterisk of its own: it is killed here."""
-    try:
-        asterisk = Asterisk(root_for(request.param), tmp_path / "asterisk", request.param)
-    except Unavailable as reason:
-        pytest.skip(f"no Asterisk {request.param}: {reason}")
-    try:
+    with own_asterisk(request.param, tmp_path / "asterisk") as asterisk:
         asterisk.start(channelvars=CHANNELVARS)
         yield asterisk
-    finally:
-        asterisk.close()
 
 
 def watching(server: Asterisk, folder: Path) -> ArimonitorDaemon:
-    site = {
-        "name": "voip3",
-        "url": server.url,
-        "username": USER,
-        "password": PASSWORD,
-        "cdr": str(server.home / "var/log/asterisk/cdr-csv/Master.csv"),
-    }
-    return ArimonitorDaemon(folder, config([site]))
+    return ArimonitorDaemon(folder, config([real(server)]))
 
 
 def told(daemon: ArimonitorDaemon) -> dict[str, dict[str, Any]]:
@@ -63,10 +49,6 @@ def told(daemon: ArimonitorDaemon) -> dict[str, dict[str, Any]]:
     return calls
 
 
-def gaps(daemon: ArimonitorDaemon) -> list[dict[str, Any]]:
-    return [line["body"]["data"] for line in daemon.messages() if line["type"] == "monitor-gap"]
-
-
 def whole(calls: dict[str, dict[str, Any]]) -> bool:
     return all({"received-call", "ended-call"} <= set(facts) for facts in calls.values())
 
@@ -78,10 +60,6 @@ def answered(daemon: ArimonitorDaemon, number: int) -> None:
     wait_until(enough, f"{number} answered")
 
 
-def announced(daemon: ArimonitorDaemon, number: int) -> None:
-    wait_until(lambda: len(told(daemon)) >= number, f"{number} announced")
-
-
 def hang_up(*calls: tuple[Call, Call]) -> None:
     for call, other in calls:
         call.hangup()
@@ -90,18 +68,18 @@ def hang_up(*calls: tuple[Call, Call]) -> None:
 
 def test_killed_with_calls_running(server: Asterisk, tmp_path: Path) -> None:
     """One call ends while nobody listens, one begins and ends, one begins, one goes on all the time."""
-    daemon = watching(server, tmp_path / "site").start()
-    a, b, c, d = server.register("1013010", "1013015", "1013011", "1013014")
-    daemon.connected()
-    ends_unseen = connect(a, "1013015", b, ringing=0.2)
-    goes_on = connect(c, "1013014", d, ringing=0.2)
-    answered(daemon, 2)
-    daemon.kill()
-    hang_up(ends_unseen)
-    missed = connect(a, "1013015", b, ringing=0.2)
-    hang_up(missed)
-    begins_unseen = connect(a, "1013015", b, ringing=0.2)
-    with daemon:
+    with watching(server, tmp_path / "site") as daemon:
+        a, b, c, d = server.register("1013010", "1013015", "1013011", "1013014")
+        daemon.connected()
+        ends_unseen = connect(a, "1013015", b, ringing=0.2)
+        goes_on = connect(c, "1013014", d, ringing=0.2)
+        answered(daemon, 2)
+        daemon.kill()
+        hang_up(ends_unseen)
+        missed = connect(a, "1013015", b, ringing=0.2)
+        hang_up(missed)
+        begins_unseen = connect(a, "1013015", b, ringing=0.2)
+        daemon.start()
         daemon.connected()
         wait_until(lambda: len(told(daemon)) == 4, "all four calls are told")
         hang_up(begins_unseen, goes_on)
@@ -163,32 +141,3 @@ def test_asterisk_is_killed_in_mid_call(server: Asterisk, tmp_path: Path) -> Non
         a, b = server.register("1013010", "1013015")
         hang_up(connect(a, "1013015", b, ringing=0.2))
         wait_until(lambda: len(told(daemon)) == 2 and whole(told(daemon)), "the next call is whole")
-
-
-def test_killed_at_any_moment(server: Asterisk, tmp_path: Path) -> None:
-    """Again and again, while calls ring, talk and end: each call once, whole, no fact under two ids."""
-    rng = random.Random(server.version)
-    daemon = watching(server, tmp_path / "site").start()
-    a, b = server.register("1013010", "1013015")
-    made = 0
-    for _ in range(20 if LONG else 3):
-        daemon.connected()
-        call, other = connect(a, "1013015", b, ringing=0.2)
-        made += 1
-        announced(daemon, made - 1)
-        if rng.random() < 0.5:
-            answered(daemon, 1)
-        daemon.kill()
-        if rng.random() < 0.5:
-            hang_up((call, other))
-            daemon.start()
-        else:
-            daemon.start()
-            hang_up((call, other))
-    server.idle()
-    daemon.connected()
-    wait_until(lambda: len(told(daemon)) == made and whole(told(daemon)), f"{made} whole calls")
-    for facts in told(daemon).values():
-        assert set(facts) == {"received-call", "answered-call", "ended-call"}
-        assert facts["ended-call"]["data"]["disposition"] == "ANSWERED"
-    daemon.stop()

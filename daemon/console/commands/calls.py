@@ -32,7 +32,7 @@ def calls_commands(
         if args:
             raise commands["calls"].wrong_usage()
         rows = list(calls())
-        data = {"count": len(rows), "calls": [_data(row, timezone) for row in rows]}
+        data = {"count": len(rows), "calls": [call_data(row, timezone) for row in rows]}
         return Result(data, _calls_text(rows, now()))
 
     def events(args: Sequence[str], _info: SessionInfo) -> Result:
@@ -81,7 +81,8 @@ def _stream(feed: Feed, patterns: Sequence[str], timezone: tzinfo) -> Subscribe:
     return subscribe
 
 
-def _data(row: CallRow, timezone: tzinfo) -> dict[str, object]:
+def call_data(row: CallRow, timezone: tzinfo) -> dict[str, object]:
+    """A running call for programs, as `calls` and /api/calls have it."""
     return {
         "server": row.server,
         "call": row.call,

@@ -15,6 +15,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from tests.servers.waiting import wait_until
+
 USER, PASSWORD = "monitor", "monitor-secret"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
@@ -176,12 +178,9 @@ def ami(port: int, action: str, **fields: str) -> dict[str, str]:
         return ask(action, fields)
 
 
-def until(what: Callable[[], Any], timeout: float, describe: str, step: float = 0.05) -> Any:
-    """The first true value of `what`, or TimeoutError."""
-    end = time.monotonic() + timeout
-    while True:
-        if value := what():
-            return value
-        if time.monotonic() > end:
-            raise TimeoutError(describe)
-        time.sleep(step)
+def until(what: Callable[[], Any], timeout: float, describe: str) -> Any:
+    """The first true value of `what`, or TimeoutError: a story that did not go as told."""
+    try:
+        return wait_until(what, describe, timeout)
+    except AssertionError as error:
+        raise TimeoutError(str(error)) from None

@@ -31,7 +31,6 @@ class Call:
         self.outgoing = invite is None
         self.state: State = "new"
         self.code = 0  # the final response to the INVITE
-        self.hung_up_by_me = False
         self.cancelled = False
         self.audio = Audio(phone.ip)
         self.cseq = 0
@@ -74,7 +73,6 @@ class Call:
 
     def hangup(self) -> None:
         """BYE, CANCEL or 603, whichever fits."""
-        self.hung_up_by_me = True
         if self.state == "answered":
             self.request("BYE")
             self._enter("ended")
@@ -234,7 +232,6 @@ class Call:
             self.audio.start(media)
         self._enter("answered", status)
         if self.cancelled:  # the answer was quicker than the CANCEL
-            self.hung_up_by_me = True
             self.cseq += 1
             self._send("BYE", self.cseq, branch())
             self._enter("ended")

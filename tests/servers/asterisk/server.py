@@ -23,6 +23,8 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+from tests.servers.ports import free_port
+
 from .ari import ami, request, until
 from .phone import Phone
 from .roots import HERE, Unavailable, root_for
@@ -46,20 +48,6 @@ SOUNDS = (
 )
 
 
-_given: set[int] = set()
-
-
-def free_port(kind: socket.SocketKind) -> int:
-    """A port that nobody uses, and that was given to no other server of this process."""
-    while True:
-        with socket.socket(socket.AF_INET, kind) as probe:
-            probe.bind(("127.0.0.1", 0))
-            port: int = probe.getsockname()[1]
-        if port not in _given:
-            _given.add(port)
-            return port
-
-
 class Asterisk:
     """One Asterisk process and the phones of its loopback net."""
 
@@ -70,7 +58,7 @@ class Asterisk:
         self.phones: dict[str, Phone] = {}
         self.claim, self.slot = self._claim_slot()
         self.net = f"127.0.{self.slot}"
-        self.http, self.ami_port = free_port(socket.SOCK_STREAM), free_port(socket.SOCK_STREAM)
+        self.http, self.ami_port = free_port(), free_port()
         self.sip = free_port(socket.SOCK_DGRAM)
         self.url = f"http://127.0.0.1:{self.http}"
         self._copy(root)
@@ -136,29 +124,13 @@ class Asterisk:
         channelvars: str | None = None,
         qualify: int = 0,
         ws_write_timeout: int | None = None,
-        outbound: tuple[str, str] | None = None,
     ) -> None:
         """Configure, start, and wait until ARI answers.
 
-        `qualify`: seconds between OPTIONS to each phone; `ws_write_timeout`: milliseconds;
-        `outbound`: address and application of an outbound event websocket (Asterisk 22).
+        `qualify`: seconds between OPTIONS to each phone; `ws_write_timeout`: milliseconds.
         """
         self._configure(channelvars, qualify, ws_write_timeout)
-        if outbound is not None:
-            self._configure_outbound(*outbound)
         self.restart()
-
-    def _configure_outbound(self, address: str, app: str) -> None:
-        place = self.home / "etc/asterisk"
-        (place / "websocket_client.conf").write_text(
-            f"[out]\ntype = websocket_client\nconnection_type = persistent\nuri = {address}\n"
-            "protocols = ari\nreconnect_interval = 500\nconnection_timeout = 1000\n"
-        )
-        with (place / "ari.conf").open("a") as conf:
-            conf.write(
-                f"\n[out]\ntype = outbound_websocket\nwebsocket_client_id = out\napps = {app}\n"
-                "subscribe_all = yes\nlocal_ari_user = monitor\n"
-            )
 
     def restart(self) -> None:
         """Start again with the same configuration (after stop or kill)."""

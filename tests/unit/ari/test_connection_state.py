@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.ari.connection_state import Outage, Replaced, Step, liveness, names_recording
+from daemon.ari.connection_state import Outage, Replaced, Step, liveness, names_recording, pause
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,24 @@ def test_liveness(now: float, heard: float, pinged: float, step: Step) -> None:
 )
 def test_names_recording(frame: bytes, answer: bool | None) -> None:
     assert names_recording(frame) is answer
+
+
+@pytest.mark.parametrize(
+    ("planned", "status", "refused", "seconds"),
+    [
+        (4.0, None, True, 1.0),  # nobody listens on the port
+        (4.0, 503, False, 1.0),  # it is starting
+        (0.2, 404, False, 0.05),  # its ARI is not loaded yet
+        (4.0, None, False, 4.0),  # no answer, no route
+        (4.0, 500, False, 4.0),
+        (0.2, 401, False, 30.0),
+        (4.0, 403, False, 30.0),
+    ],
+)
+def test_an_asterisk_that_starts_is_asked_more_often(
+    planned: float, status: int | None, refused: bool, seconds: float
+) -> None:
+    assert pause(planned, status, refused=refused) == seconds
 
 
 def test_a_repeated_failure_is_said_once_then_now_and_then() -> None:

@@ -86,6 +86,7 @@ def monitor_of(
     wanted: int = 1,
     failures: int = 0,
     on_mark: Callable[[Mark], Sequence[Fact]] | None = None,
+    gap_since: Callable[[], float | None] = lambda: None,
 ) -> tuple[Monitor, RecordingTracker, Store, threading.Event]:
     inbox = Inbox()
     for item in items:
@@ -96,7 +97,7 @@ def monitor_of(
     stop, tracker = threading.Event(), RecordingTracker()
     store = Store(stop, wanted, failures)
     monitor = Monitor(
-        "pbx", inbox, tracker, rendered, store, on_mark=on_mark, clock=lambda: 1000.0,
+        "pbx", inbox, tracker, rendered, store, on_mark=on_mark, gap_since=gap_since, clock=lambda: 1000.0,
         backoff=Backoff(first=0.001, factor=1, cap=0.001),
     )  # fmt: skip
     return monitor, tracker, store, stop
@@ -148,16 +149,22 @@ def test_a_bug_of_the_tracker_costs_one_event(caplog: pytest.LogCaptureFixture) 
 
 
 @pytest.mark.parametrize(
-    ("items", "heard"),
+    ("items", "gap", "heard"),
     [
-        ((), None),  # never connected: what an earlier process wrote holds
-        ((Opened(1, 1), Batch(2, [event("ChannelCreated")]), Lost(9, "gone", 7.5)), b"7.5"),
+        ((), None, None),  # never connected: what an earlier process wrote holds
+        ((Opened(1, 1), Batch(2, [event("ChannelCreated")]), Lost(9, "gone", 7.5)), None, b"7.5"),
+        ((Opened(1, 1), Batch(2, [event("ChannelCreated")])), None, b"1000.0"),
+        (
+            (Opened(1, 1), Batch(2, [event("ChannelCreated")])),
+            3.5,
+            b"3.5",
+        ),  # a gap that is not over must not be forgotten
     ],
 )
 def test_until_when_events_were_seen_is_stored(
-    items: tuple[Batch | Opened | Lost, ...], heard: bytes | None
+    items: tuple[Batch | Opened | Lost, ...], gap: float | None, heard: bytes | None
 ) -> None:
-    monitor, tracker, store, stop = monitor_of(*items)
+    monitor, tracker, store, stop = monitor_of(*items, gap_since=lambda: gap)
     tracker.seen.append(("earlier", "0.0", 0.0))  # something to remember, so that the state is stored
     stop.set()
     monitor.run(stop)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.ari.server_door import Entrance, Refusals, is_loopback
+from daemon.ari.server_door import Entrance, Refusals
 
 # "node:s3cret", "node:wrong", "node:" in base64
 RIGHT, WRONG, EMPTY = b"Basic bm9kZTpzM2NyZXQ=", b"Basic bm9kZTp3cm9uZw==", b"Basic bm9kZTo="
@@ -33,20 +33,6 @@ def test_who_is_let_in(password: str, authorization: bytes, host: str, admitted:
 
 def test_a_password_is_not_shown() -> None:
     assert "s3cret" not in repr(Entrance("node", "s3cret"))
-
-
-@pytest.mark.parametrize(
-    ("host", "loopback"),
-    [
-        ("127.0.0.1", True),
-        ("127.8.9.1", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("192.0.2.1", False),
-    ],
-)
-def test_loopback(host: str, loopback: bool) -> None:
-    assert is_loopback(host) is loopback
 
 
 def test_each_reason_is_said_once_and_then_rarely() -> None:

@@ -97,3 +97,32 @@ def test_known_and_older_calls_are_left_alone() -> None:
 )
 def test_rows_that_say_nothing_useful(line: str) -> None:
     assert list(read([line])) == []
+
+
+@pytest.mark.parametrize(
+    ("start", "created"),
+    [
+        ("2026-11-21 01:32:25", 1795235545000),
+        # Asterisk wrote this of a channel 1795235545.84 whose creationtime was 01:32:26.002.
+        ("2026-11-21 01:32:26", 1795235546000),
+        ("2026-11-21 01:32:44", 1795235545000),  # a later row of the same channel
+        ("2026-11-20 22:32:26", 1795235546000),  # the Asterisk's time zone does not matter
+        ("", 1795235545000),
+    ],
+)
+def test_the_turn_of_a_second(start: str, created: int) -> None:
+    row = (
+        f'"","1013010","1013013","internal","1013010","PJSIP/1013010-0000002a","PJSIP/1013013-0000002b","Dial",'
+        f'"PJSIP/1013013","{start}","2026-11-21 01:32:26","2026-11-21 01:32:27",1,1,"ANSWERED",'
+        f'"DOCUMENTATION","1795235545.84",""'
+    )
+    assert [each.created for each in read([row])] == [created]
+
+
+def test_the_turn_of_a_minute() -> None:
+    row = (
+        '"","1","2","internal","1","PJSIP/1-0000002a","PJSIP/2-0000002b","Dial","PJSIP/2",'
+        '"2026-11-21 01:33:00","2026-11-21 01:33:00","2026-11-21 01:33:01",1,1,"ANSWERED","DOCUMENTATION",'
+        '"1795235579.84",""'
+    )
+    assert [each.created for each in read([row])] == [1795235580000]

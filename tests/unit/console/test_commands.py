@@ -118,7 +118,9 @@ class House:
 
     def _with_value(self, settings: Settings, name: str, text: str) -> Settings:
         if name.startswith("log.debug"):
-            return {**settings, name: {"true": True, "false": False}[text]}
+            if text not in ("true", "false"):
+                raise PermanentError(f"{name} is true or false, not {text!r}")
+            return {**settings, name: text == "true"}
         if name == "mq.password":
             return settings
         return {**settings, name: text}

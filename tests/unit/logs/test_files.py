@@ -179,3 +179,19 @@ def test_permissions_are_the_owner_s_and_group_s(tmp_path: Path) -> None:
     file.write(b"one\n")
     file.close()
     assert file.path.stat().st_mode & 0o007 == 0
+
+
+def test_what_cant_be_deleted_costs_neither_the_line_nor_the_other_files(tmp_path: Path) -> None:
+    (tmp_path / "ARI-1-2025-10-01.LOG").mkdir()  # unlink(2) refuses it, root's too
+    (tmp_path / "ARI-1-2025-10-02.LOG").write_bytes(b"x")
+    clock = Clock(at("2025-10-27T23:59:59-03:00"))
+    file = DatedFile(tmp_path, 7, SAO_PAULO, keep_days=2, clock=clock)
+    file.write(b"one\n")
+    assert file.undeleted is None
+    clock.now += 1
+    file.write(b"two\n")
+    file.close()
+    assert (tmp_path / "ARI-7-2025-10-28.LOG").read_bytes() == b"two\n"
+    assert not (tmp_path / "ARI-1-2025-10-02.LOG").exists()
+    assert isinstance(file.undeleted, OSError)
+    assert "ARI-1-2025-10-01.LOG" in str(file.undeleted)

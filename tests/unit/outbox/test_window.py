@@ -119,17 +119,6 @@ def test_what_could_not_be_loaded_is_asked_for_again() -> None:
     assert window.next_to_load(10, now=10) == asked == [1]
 
 
-def test_release_tries_all_at_once() -> None:
-    window = Window(retry=60)
-    window.add([entry(1, "a"), entry(2, "b")], now=0)
-    window.next_to_send(2)
-    window.nack(1, now=0)
-    window.nack(2, now=0)
-    window.release()
-    assert sorted(window.next_to_load(10, now=0)) == [1, 2]
-    assert window.parked == 0
-
-
 def test_a_call_of_thousands_of_messages_keeps_few_in_memory() -> None:
     window = Window(per_lane=4)
     window.add([entry(i, "a") for i in range(1, 1001)], now=0)
@@ -154,7 +143,6 @@ steps = st.lists(
         st.tuples(st.just("load"), st.integers(1, 5)),
         st.tuples(st.just("fail to load"), st.integers(1, 5)),
         st.tuples(st.just("reset"), st.none()),
-        st.tuples(st.just("release"), st.none()),
         st.tuples(st.just("wait"), st.integers(1, 70)),
     ),
     max_size=80,
@@ -221,8 +209,6 @@ def test_whatever_happens_order_holds_and_nothing_is_lost(
         elif name == "reset":
             assert window.reset() == len(flight)
             flight.clear()
-        elif name == "release":
-            window.release()
         elif name == "wait":
             assert isinstance(value, int)
             now += value
@@ -238,3 +224,18 @@ def test_whatever_happens_order_holds_and_nothing_is_lost(
     assert window.parked == 0
     assert sum(len(d) for d in delivered.values()) == total
     assert all(d == sorted(d) for d in delivered.values())
+
+
+def test_a_clock_that_is_set_back_parks_nobody_for_longer() -> None:
+    """A machine may start with a clock that is years ahead: nobody waits for those years."""
+    window = Window(retry=60)
+    window.add([entry(1, "a")], now=1000)
+    window.next_to_send(10)
+    window.nack(1, now=1000)
+    assert window.next_to_load(10, now=1001) == []
+    assert window.next_to_load(10, now=999) == [1]
+    window = Window(retry=60)
+    window.add([entry(1, "a", next_try=1060), entry(2, "b", next_try=70)], now=10)
+    assert seqs(window.next_to_send(10)) == [1]
+    assert window.next_to_load(10, now=69) == []
+    assert window.next_to_load(10, now=70) == [2]

@@ -258,8 +258,10 @@ def test_no_addresses(text: str) -> None:
 
 
 def test_loopback() -> None:
-    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1")))
-    assert not any(map(is_loopback, ("0.0.0.0", "::", "192.0.2.1", "audio.example.com", "")))
+    assert all(map(is_loopback, ("localhost", "127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1")))
+    assert not any(
+        map(is_loopback, ("0.0.0.0", "::", "::ffff:192.0.2.1", "192.0.2.1", "audio.example.com", ""))
+    )
 
 
 def test_the_old_value_types_are_as_declared() -> None:

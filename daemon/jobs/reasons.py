@@ -1,0 +1,76 @@
+"""Why work could not be done, for the one who asked: code -> (pt_BR, en), with the names in braces. Pure.
+
+The names are those of RequestError; daemon.mail.reasons makes the sentence.
+"""
+
+from __future__ import annotations
+
+REASONS: dict[str, tuple[str, str]] = {
+    # commands that need a server
+    "which-server": (
+        "É preciso dizer em qual servidor: acrescente SERVER= com um destes: {servers}.",
+        "Which server is meant is not clear: add SERVER= with one of these: {servers}.",
+    ),
+    "server-not-known": (
+        "O servidor {server} não é conhecido. Servidores: {servers}.",
+        "The server {server} is not known. Servers: {servers}.",
+    ),
+    "server-without-ssh": (
+        "O servidor {server} não está configurado para este comando.",
+        "The server {server} is not set up for this command.",
+    ),
+    "server-refused": (
+        "O servidor {server} não aceitou a nossa conexão ou não nos deu permissão; nada foi alterado"
+        " nele. O administrador precisa verificar.",
+        "The server {server} did not accept our connection or gave us no permission; nothing was"
+        " changed there. The administrator must see to it.",
+    ),
+    "server-command": (
+        "O comando {program} não funcionou no servidor {server}. O administrador precisa verificar.",
+        "The command {program} did not work on the server {server}. The administrator must see to it.",
+    ),
+    # CHECKIP
+    "ip-invalid": (
+        "O endereço IP não é válido: {ip}.",
+        "The IP address is not valid: {ip}.",
+    ),
+    "jail-unknown": (
+        "O servidor {server} não tem a jail {jail} do fail2ban. O administrador precisa verificar.",
+        "The server {server} has no fail2ban jail {jail}. The administrator must see to it.",
+    ),
+    # MACCHANGE
+    "extension-invalid": (
+        "O ramal não é válido: {extension}. São de 3 a 8 dígitos.",
+        "The extension is not valid: {extension}. It has 3 to 8 digits.",
+    ),
+    "mac-invalid": (
+        "O endereço MAC não é válido: {mac}.",
+        "The MAC address is not valid: {mac}.",
+    ),
+    "mac-same": (
+        "MACATUAL e MACFUTURO são o mesmo endereço: {mac}.",
+        "MACATUAL and MACFUTURO are the same address: {mac}.",
+    ),
+    "mac-without-file": (
+        "O servidor {server} não tem arquivo de provisionamento do telefone {mac}. Confira MACATUAL.",
+        "The server {server} has no provisioning file of the phone {mac}. Check MACATUAL.",
+    ),
+    "mac-of-another": (
+        "O arquivo de provisionamento do telefone {mac} não é do ramal {extension}.",
+        "The provisioning file of the phone {mac} does not belong to the extension {extension}.",
+    ),
+    "mac-taken": (
+        "O servidor {server} já tem um arquivo de provisionamento do telefone {mac}. Confira MACFUTURO.",
+        "The server {server} already has a provisioning file of the phone {mac}. Check MACFUTURO.",
+    ),
+    "changed-meanwhile": (
+        "Os arquivos de provisionamento do ramal {extension} foram alterados por outra pessoa durante a"
+        " troca, que foi abandonada. Confira com o administrador.",
+        "The provisioning files of the extension {extension} were changed by somebody else during the"
+        " move, which was given up. See the administrator.",
+    ),
+    "request-id-invalid": (
+        "O pedido tem um identificador inválido.",
+        "The request has an invalid id.",
+    ),
+}

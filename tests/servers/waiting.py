@@ -1,0 +1,20 @@
+"""Waiting for what has no event of its own: another process, another thread's counter."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+DEADLINE = 20.0  # seconds for what should take one
+
+
+def wait_until(
+    condition: Callable[[], Any], what: str, deadline: float = DEADLINE, *, every: float = 0.02
+) -> Any:
+    """What `condition` returns as soon as it is true; AssertionError after `deadline` seconds."""
+    until = time.monotonic() + deadline
+    while not (result := condition()):
+        assert time.monotonic() < until, f"not within {deadline:g} s: {what}"
+        time.sleep(every)
+    return result
