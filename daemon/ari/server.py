@@ -45,6 +45,8 @@ QUEUE_BYTES: Final = 512 * 1024 * 1024
 
 _TICK: Final = 0.25
 _FIRST_ANSWER: Final = 20.0  # seconds; the first answer comes behind the whole queue
+_QUEUE_QUIET: Final = 0.05  # seconds without an event: what it had queued has been sent
+_QUEUE_SECONDS: Final = 1.0  # at most, on a PBX that is never quiet
 _READY: Final = 2.0  # seconds for its first message, which comes at once
 _AGAIN: Final = 0.1  # seconds until an Asterisk that was not booted is asked again
 _NOBODY: Final = 30.0  # seconds without a connection after which that is said
@@ -326,11 +328,17 @@ class ServerListener(Listener):
     def _use_queue(self, sock: ServerSocket, session: Session) -> bool:
         """Before the mark of an opening after which it is asked what is alive: what it queued is older.
 
-        Is the application taken from us in it?
+        The answers may overtake the end of it, so it is over at the first quiet moment. Is the
+        application taken from us in it?
         """
-        taken = False
-        while sock.kept:
-            frames = sock.read_batch(0.0)
+        taken, until = False, time.monotonic() + _QUEUE_SECONDS
+        while sock.kept or time.monotonic() < until:
+            try:
+                frames = sock.read_batch(_QUEUE_QUIET)
+            except Disconnected:  # said again by the next read
+                break
+            if not frames:
+                break
             session.note(frames)
             self.inbox.put(Batch(self._clock(), frames), sum(map(len, frames)))
             taken = self._is_replaced(session, frames) or taken

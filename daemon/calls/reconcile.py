@@ -102,12 +102,19 @@ def end_unseen(leg: Leg, row: Row | None, lost_at: int) -> None:
         leg.gone_at = max(leg.created, lost_at)
         return
     leg.gone_at = max(leg.created, row.ended)
+    answer_unseen(leg, row)
+
+
+def answer_unseen(leg: Leg, row: Row) -> bool:
+    """Does the CDR know of an answer that nobody saw? The leg has it then."""
     if row.answered is None or leg.up_at is not None:
-        return
+        return False
+    leg.reconciled = True
     leg.up_at, leg.up_application = max(leg.created, row.answered), row.application
     for other in leg.group.legs.values():
         if row.peer and str(other.name) == row.peer:
             leg.dialled(other, "ANSWER", leg.up_at)
+    return True
 
 
 def _originates(leg: Leg, channel: Channel) -> bool:

@@ -127,6 +127,8 @@ class Recordings:
                 return self._nothing(request, store, (extensions, begin, end), found.left_out)
             self._bound(found)
             self._offload(self.shelf.room, _needed(found.recordings), self._reserve)
+            here = _worked_on(found.recordings)
+            self._offload(self.shelf.room, here, self._reserve, folder)
             items, missing, rate, keys = self._prepare(store, found, folder)
         except RequestError:
             raise
@@ -204,6 +206,9 @@ class Recordings:
         (folder / "mp3").mkdir()
         jobs = [(path, folder / "mp3" / f"{n:05d}.mp3", each) for n, (_, path, each) in enumerate(wavs)]
         made = Lame(self.settings.recordings.bitrate, self._offload).convert(jobs)
+        if any(isinstance(each, LeftOut) and each.reason == "converting" for each in made):
+            # Was it the recording, or the disk? A full one must not cost anybody a recording.
+            self._offload(self.shelf.room, 0, self._reserve // 2, folder)
         done: dict[str, tuple[Path, Probed]] = {}
         rate = 0
         for (recording, _, before), (_, target, _), result in zip(wavs, jobs, made, strict=True):
@@ -355,6 +360,11 @@ def bundle_name(publication: str) -> str:
 
 def _name(recording: Recording) -> str:
     return recording.key.rpartition("/")[2]
+
+
+def _worked_on(recordings: Sequence[Recording]) -> int:
+    """Bytes in the work folder: MP3s made from WAVs, and what comes from a bucket."""
+    return sum(each.bytes for each in recordings if each.format == "wav" or each.source == "s3")
 
 
 def _needed(recordings: Sequence[Recording]) -> int:

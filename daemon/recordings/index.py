@@ -29,6 +29,7 @@ from daemon.recordings.names import DAY
 VERSION: Final = 1
 _SHIFT: Final = 24
 _BUSY: Final = 5.0
+_MAPPED: Final = 1 << 30
 _PIECES: Final = re.compile(
     r"([A-Za-z]+-)?([0-9]{1,15})-([0-9]{1,15})-([0-9]{8})-([0-9]{6})(.*)(\.[A-Za-z0-9]{3})\Z", re.DOTALL
 )
@@ -67,6 +68,7 @@ class Index:
         self.children: dict[Place, list[bytes]] = {}
         self.places: dict[int, Place] = {}
         self._version = -1
+        self._inode = 0
         self._building = False
 
     # -- opening -----------------------------------------------------------
@@ -79,6 +81,7 @@ class Index:
         with _translated(self.path):
             try:
                 self._connection = self._opened()
+                self._inode = _inode(self.path)
             except (sqlite3.DatabaseError, Unusable) as error:
                 if not self.writable or isinstance(error, sqlite3.OperationalError):
                     raise
@@ -93,6 +96,7 @@ class Index:
                 connection.execute("PRAGMA journal_mode = WAL")
             # A cache: what a loss of power takes from it, the next sweep brings back.
             connection.execute("PRAGMA synchronous = OFF")
+            connection.execute(f"PRAGMA mmap_size = {_MAPPED}")  # a search reads a page here and there
             version = connection.execute("PRAGMA user_version").fetchone()[0]
             if version == 0 and self.writable:
                 connection.executescript(f"BEGIN; {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT")
@@ -122,9 +126,13 @@ class Index:
     # -- reading -----------------------------------------------------------
     def folders(self) -> dict[Place, tuple[int, int]]:
         """(root, path) -> id and mtime (ns); read again only when somebody wrote."""
+        if not self.writable and self._connection is not None and _inode(self.path) != self._inode:
+            self.close()  # it was made anew
         with _translated(self.path):
             version = self.connection.execute("PRAGMA data_version").fetchone()[0]
             if version != self._version or self.writable:
+                if self.connection.execute("PRAGMA user_version").fetchone()[0] != VERSION:
+                    raise Unusable(f"the index {self.path} is being built")
                 rows = self.connection.execute("SELECT root, path, id, mtime FROM folder")
                 self._folders = {(root, path): (key, mtime) for root, path, key, mtime in rows}
                 self.places = {key: place for place, (key, _) in self._folders.items()}
@@ -329,6 +337,13 @@ def children_of(folders: Iterable[Place]) -> dict[Place, list[bytes]]:
         if path:
             found.setdefault((root, path.rpartition(b"/")[0]), []).append(path)
     return found
+
+
+def _inode(path: Path) -> int:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return -1
 
 
 def remove(path: Path) -> None:

@@ -114,6 +114,8 @@ def wall_of(moment: datetime, timezone: tzinfo) -> int:
 def moment_of(wall: int, timezone: tzinfo) -> datetime:
     """The first moment at which the wall showed that; of one that it never showed, the moment moved on."""
     shown = datetime.fromtimestamp(wall, UTC).replace(tzinfo=timezone)
+    if shown.utcoffset() == shown.replace(fold=1).utcoffset():
+        return shown  # no clock change near
     return shown.astimezone(UTC).astimezone(timezone)
 
 

@@ -160,12 +160,13 @@ class Shelf:
                 removed += 1
         return removed
 
-    def room(self, needed: int, reserve: int) -> None:
-        """TransientError: less than `needed` and `reserve` bytes are free."""
-        free = shutil.disk_usage(self.folder).free
+    def room(self, needed: int, reserve: int, folder: Path | None = None) -> None:
+        """TransientError: less than `needed` and `reserve` bytes are free in the shelf, or in `folder`."""
+        place = folder or self.folder
+        free = shutil.disk_usage(place).free
         if free < needed + reserve:
             raise TransientError(
-                f"the disk of {self.folder} has {free >> 20} MB free, and"
+                f"the disk of {place} has {free >> 20} MB free, and"
                 f" {(needed + reserve) >> 20} MB are needed: make room there"
             )
 

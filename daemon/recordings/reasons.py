@@ -26,8 +26,8 @@ REASONS: Final[dict[str, tuple[str, str]]] = {
         "This system has no recordings in {source}. Please tell the administrator.",
     ),
     "recordings-refused": (
-        "O armazenamento das gravações recusou o acesso. O administrador precisa corrigir a configuração.",
-        "The store of recordings refused access. The administrator has to correct the configuration.",
+        "As gravações não podem ser lidas ou preparadas agora: o administrador precisa corrigir o sistema.",
+        "The recordings can't be read or prepared now: the administrator has to mend the system.",
     ),
 }
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 PATIENCE: Final = 120.0
 """Seconds that a search may take in all."""
-_PAGE: Final = 250
+_PAGE: Final = 150
 _AT_ONCE: Final = 8
 _CHUNK: Final = 1 << 18
 _NEAR_DAYS: Final = 7

@@ -9,6 +9,7 @@ Runs in a native thread or a child process: plain data, no logging.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import time
@@ -204,7 +205,12 @@ def sweep(path: Path, roots: Sequence[str], progress: Progress, *, rebuild: bool
     """Bring the index up to date: read the folders that have changed. Raises TransientError."""
     began = time.monotonic()
     index = Index(path, writable=True)
+    lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     try:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise TransientError(f"another process is just sweeping into the index {path}") from error
         if rebuild:
             index.clear()
         index.open()
@@ -218,6 +224,7 @@ def sweep(path: Path, roots: Sequence[str], progress: Progress, *, rebuild: bool
         raise TransientError(str(error)) from error
     finally:
         index.close()
+        os.close(lock)
 
 
 def _swept(

@@ -83,15 +83,16 @@ class LimitedHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         if not self._first_byte():
             return None
         self.server.connections.requests += 1
-        deadline = self._deadline = Timeout(self.server.deadline)
+        self._deadline = Timeout.start_new(self.server.deadline)
         try:
-            with deadline:
-                result = super().handle_one_request()
+            result = super().handle_one_request()
         except Timeout as error:
-            if error is not deadline:
+            if error is not self._deadline:
                 raise
             self._refused = Refused(408, "timeout", "the request did not arrive in time")
             result = ("408", b"")
+        finally:
+            self._deadline.close()
         if not isinstance(result, tuple):
             return result
         self._last_word(self._refused or Refused(414, "too-long", "the first line is too long"))
@@ -105,8 +106,8 @@ class LimitedHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
 
     def _more_time(self) -> None:
         """The deadline counts from now: each piece of a stream has it for itself."""
-        self._deadline.cancel()
-        self._deadline.start()
+        self._deadline.close()
+        self._deadline = Timeout.start_new(self.server.deadline)
 
     def read_request(self, raw_requestline: str) -> bool:
         """Refuse what is no plain HTTP/1 request."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 import urllib.error
 import urllib.request
 import zipfile
@@ -19,6 +20,7 @@ from daemon.settings import S3Settings
 from tests.integration.outbox_parts import Clock
 from tests.integration.recording_parts import SAO_PAULO, desk, moment, request, write_mp3, write_wav
 from tests.servers.s3 import S3, unavailable_reason
+from tests.servers.waiting import wait_until
 
 BEGIN, END = moment("27/10/2025 08:00"), moment("28/10/2025 18:00")
 
@@ -118,10 +120,7 @@ def fetch(url: str) -> tuple[int, bytes]:
 
 
 def test_sent_from_the_bucket_with_presigned_links(server: S3, tmp_path: Path) -> None:
-    clock = Clock()
-    import time
-
-    clock.now = time.time()
+    clock = Clock(time.time())
     made = desk(tmp_path, clock, s3=chosen(server), audios_from="s3")
     outcome = made.send(request("1121,1122", fim="28/10/2025 18:00"), tmp_path / "work")
     assert isinstance(outcome, RecordingsSent)
@@ -149,12 +148,7 @@ def test_sent_from_the_bucket_with_presigned_links(server: S3, tmp_path: Path) -
 def test_a_presigned_link_expires(server: S3) -> None:
     link = store(server).link("audio/internal-1150-1122-20251027-100000-4.mp3", "x.mp3", 1, inline=True)
     assert fetch(link)[0] == 200
-    import time
-
-    deadline = time.monotonic() + 10
-    while fetch(link)[0] == 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
+    wait_until(lambda: fetch(link)[0] != 200, "the end of the link", 10, every=0.2)
     assert fetch(link)[0] in (400, 403)
 
 

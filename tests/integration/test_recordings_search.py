@@ -152,6 +152,36 @@ def test_what_is_fetched_is_looked_at_again(place: Place, tmp_path: Path) -> Non
     assert place.store.fetch(recordings, tmp_path) == [LeftOut(ONE, "outside")]
 
 
+def test_made_anew_under_an_open_reader(place: Place) -> None:
+    place.put("2025/10/27", ONE)
+    place.sweep()
+    assert place.found("1121") == [f"2025/10/27/{ONE}"]
+    tree.sweep(place.index, [str(place.dated)], lambda *_: None, rebuild=True)
+    place.put("2025/10/28", TWO)
+    assert place.found("1121") == [f"2025/10/27/{ONE}", f"2025/10/28/{TWO}"]
+
+
+def test_a_build_that_was_broken_off_is_begun_anew(place: Place) -> None:
+    place.put("2025/10/27", ONE)
+
+    def broken_off(*_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tree.sweep(place.index, [str(place.dated)], broken_off)
+    assert place.found("1121") == [f"2025/10/27/{ONE}"]
+    assert place.sweep().files == 1
+    assert place.found("1121") == [f"2025/10/27/{ONE}"]
+
+
+def test_one_sweep_at_a_time(place: Place) -> None:
+    def second(*_: int) -> None:
+        with pytest.raises(TransientError, match="another process"):
+            place.sweep()
+
+    tree.sweep(place.index, [str(place.dated)], second)
+
+
 def test_near(place: Place) -> None:
     place.put("2025/10/25", "internal-1121-1130-20251025-090000-1.mp3")
     place.put("2025/10/25", "internal-1121-1130-20251025-100000-2.mp3")

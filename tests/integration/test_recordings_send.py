@@ -18,8 +18,9 @@ import pytest
 from daemon.errors import RequestError, TransientError
 from daemon.jobs.model import NothingFound, RecordingsSent
 from daemon.recordings.model import LeftOut
-from tests.integration.outbox_parts import Clock, wait_for
+from tests.integration.outbox_parts import Clock
 from tests.integration.recording_parts import desk, request, write_mp3, write_wav
+from tests.servers.waiting import wait_until
 
 needs_lame = pytest.mark.skipif(
     shutil.which("lame") is None, reason="lame is not installed (apt-get install lame)"
@@ -170,7 +171,7 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
             desk(tmp_path).send(request(), tmp_path / "work")
         # Told too late: the file system takes less than it said.
         too_late = desk(tmp_path)
-        too_late.shelf.room = lambda needed, reserve: None  # type: ignore[method-assign]
+        too_late.shelf.room = lambda *_: None  # type: ignore[method-assign]
         (small / "ballast").write_bytes(b"x" * 2_000_000)
         with pytest.raises(TransientError, match="No space left"):
             too_late.send(request(), tmp_path / "work")
@@ -208,7 +209,7 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
         child = subprocess.Popen(
             [sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
         )
-        wait_for(lambda wait=wait: (tmp_path / "work" / wait).exists(), 30, "a conversion")
+        wait_until((tmp_path / "work" / wait).exists, "a conversion", 30)
         child.send_signal(signal.SIGKILL)
         child.wait()
         assert child.stdout is not None

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import http.client
 import logging
+import socket
+import time
 import zipfile
 from collections.abc import Iterator
 from contextlib import closing
@@ -23,7 +25,7 @@ from tests.integration.recording_parts import desk, request, write_mp3
 
 
 class Site:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **options: float) -> None:
         self.clock = Clock(1_800_000_000.0)
         self.first = write_mp3(folder / "calls/internal-1121-1130-20251027-090000-1.mp3", 60, b"a")
         self.second = write_mp3(folder / "calls/internal-1121-1130-20251027-100000-2.mp3", 2, b"b")
@@ -33,7 +35,7 @@ class Site:
         self.outcome = outcome
         self.zip = next((folder / "data/audios").glob("*.zip"))
         downloads = Downloads(self.desk.shelf, lambda: self.desk.key, offload(), clock=self.clock)
-        self.web = WebServer(("127.0.0.1:0",), App((downloads.route(),)))
+        self.web = WebServer(("127.0.0.1:0",), App((downloads.route(),)), **options)
         self.web.open()
         self.stop = Event()
         self.thread = Thread(target=self.web.run, args=(self.stop,), daemon=True)
@@ -136,3 +138,26 @@ def test_a_broken_zip_is_said(site: Site) -> None:
     assert site.get(site.outcome.rows[0].link)[0] == 503
     with pytest.raises(zipfile.BadZipFile):
         zipfile.ZipFile(site.zip)
+
+
+def test_a_download_may_take_longer_than_an_answer(tmp_path: Path) -> None:
+    """The deadline is each piece's: a client that goes on taking is not cut off."""
+    write_mp3(tmp_path / "calls/internal-1121-1130-20251027-080100-0.mp3", 4000, b"c")
+    site = Site(tmp_path, deadline=1.0)
+    try:
+        host, _, port = site.web.addresses[0].rpartition(":")
+        with socket.create_connection((host, int(port)), 10) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+            client.sendall(
+                f"GET {urlsplit(site.outcome.bundle).path} HTTP/1.1\r\nHost: x\r\n"
+                "Connection: close\r\n\r\n".encode()
+            )
+            began, got = time.monotonic(), 0
+            while data := client.recv(1 << 20):
+                got += len(data)
+                if time.monotonic() - began < 2.5:
+                    time.sleep(0.02)  # a slow line, not a wait for something
+        assert got > site.zip.stat().st_size
+    finally:
+        site.stop.set()
+        site.thread.join(10)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from tests.servers.asterisk.server import Asterisk
 from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.waiting import wait_until
 from tests.system import told as schema
-from tests.system.long import LONG
 from tests.system.sites import config, gaps, real
 
 pytestmark = [pytest.mark.asterisk]
@@ -60,10 +58,6 @@ def answered(daemon: ArimonitorDaemon, number: int) -> None:
         return sum("answered-call" in facts for facts in told(daemon).values()) >= number
 
     wait_until(enough, f"{number} answered")
-
-
-def announced(daemon: ArimonitorDaemon, number: int) -> None:
-    wait_until(lambda: len(told(daemon)) >= number, f"{number} announced")
 
 
 def hang_up(*calls: tuple[Call, Call]) -> None:
@@ -147,32 +141,3 @@ def test_asterisk_is_killed_in_mid_call(server: Asterisk, tmp_path: Path) -> Non
         a, b = server.register("1013010", "1013015")
         hang_up(connect(a, "1013015", b, ringing=0.2))
         wait_until(lambda: len(told(daemon)) == 2 and whole(told(daemon)), "the next call is whole")
-
-
-def test_killed_at_any_moment(server: Asterisk, tmp_path: Path) -> None:
-    """Again and again, while calls ring, talk and end: each call once, whole, no fact under two ids."""
-    rng = random.Random(server.version)
-    daemon = watching(server, tmp_path / "site").start()
-    a, b = server.register("1013010", "1013015")
-    made = 0
-    for _ in range(20 if LONG else 3):
-        daemon.connected()
-        call, other = connect(a, "1013015", b, ringing=0.2)
-        made += 1
-        announced(daemon, made - 1)
-        if rng.random() < 0.5:
-            answered(daemon, 1)
-        daemon.kill()
-        if rng.random() < 0.5:
-            hang_up((call, other))
-            daemon.start()
-        else:
-            daemon.start()
-            hang_up((call, other))
-    server.idle()
-    daemon.connected()
-    wait_until(lambda: len(told(daemon)) == made and whole(told(daemon)), f"{made} whole calls")
-    for facts in told(daemon).values():
-        assert set(facts) == {"received-call", "answered-call", "ended-call"}
-        assert facts["ended-call"]["data"]["disposition"] == "ANSWERED"
-    daemon.stop()

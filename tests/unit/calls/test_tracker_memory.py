@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from daemon.ari.events import Channel, millis
+from daemon.ari.events import Channel, millis, parse
 from daemon.calls import memory
+from daemon.calls.cdr import read
 from daemon.calls.reconcile import Live, LiveBridge
 from daemon.calls.tracker import Tracker
 from tests.unit.calls import expectations as ex
@@ -112,3 +114,27 @@ def test_records_of_no_use_cost_only_themselves() -> None:
 def test_a_record_says_which_version_wrote_it() -> None:
     with pytest.raises(memory.Unreadable):
         memory.load(b'{"version":1}', 0.0)
+
+
+def test_an_answer_that_was_lost_under_way_is_in_the_cdr() -> None:
+    """Killed as the call was answered; Asterisk queued the rest of it, and it is over when it is asked."""
+    path = ex.TRACES / "22-linkedid" / "answered.jsonl.gz"
+    rows = list(read(path.with_name("answered.cdr.csv").read_text(encoding="utf-8").splitlines()))
+    tracker = Tracker("voip3")
+    facts = []
+    for at, event in ex.read(path):
+        if isinstance(event, str) or event["timestamp"][17:23] in ("06.560", "06.561"):
+            continue
+        facts += tracker.apply(parse(json.dumps(event).encode()), at)
+        end = at
+    assert [type(fact) for fact in facts] == [ex.Received]
+    live = Live(round(end * 1000), ended={row.uniqueid: row for row in rows})
+    facts += tracker.resync(live, end)
+    facts += ex.until(tracker, end + 60)
+    received, answered, ended = facts
+    assert isinstance(answered, ex.Answered)
+    assert (answered.answered_by, answered.recovered) == ("1013015", True)
+    assert answered.answertime - received.created == 1446  # 06.000, as the CDR has it; created 04.554
+    assert isinstance(ended, ex.Ended)
+    assert (ended.disposition, ended.duration, ended.billsec) == ("ANSWERED", 7, 5)
+    assert (ended.hangup_by, ended.answered_by, ended.cause) == ("1013010", "1013015", 16)
