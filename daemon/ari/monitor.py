@@ -315,10 +315,10 @@ class Monitor:
         """Note the tracker's changes, and until when events were seen, for the next store."""
         now = self._state_at = self._clock()
         self._state.update(self.tracker.changes())
-        if self._state or self._unstored or now - self._heard_stored >= _HEARD_EVERY:
-            if heard := self._heard(now):
-                self._heard_stored = now
-                self._state[HEARD] = repr(heard).encode()
+        due = self._state or self._unstored or now - self._heard_stored >= _HEARD_EVERY
+        if due and (heard := self._heard(now)):
+            self._heard_stored = now
+            self._state[HEARD] = repr(heard).encode()
 
     def _heard(self, now: float) -> float:
         """Until when all events were seen; 0: this process saw none, and what an earlier one wrote holds."""
