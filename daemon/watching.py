@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -95,10 +95,15 @@ def watch(
     def is_endpoint(name: str) -> bool:
         return all_digits(name) or name in holder.current.endpoints
 
+    def ids_of(fact: Fact) -> set[str]:
+        """Its id, and those of the seconds around it: a file's word for when a call began may be one off."""
+        seconds = (replace(fact, created=fact.created + 1000 * away) for away in (0, -1, 1))
+        return {message.id for each in seconds if (message := render(each, context())) is not None}
+
     def untold(facts: Sequence[Fact]) -> Sequence[Fact]:
-        ids = {id(fact): message.id for fact in facts if (message := render(fact, context())) is not None}
-        told = known(list(ids.values()))
-        return [fact for fact in facts if ids.get(id(fact)) not in told]
+        ids = [ids_of(fact) for fact in facts]
+        told = known(list(set().union(*ids)))
+        return [fact for fact, its in zip(facts, ids, strict=True) if told.isdisjoint(its)]
 
     def on_mark(mark: Mark) -> Sequence[Told]:
         if isinstance(mark, Looked):

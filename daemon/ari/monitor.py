@@ -128,7 +128,7 @@ class Monitor:
         self._unstored: list[Message] = []
         self._state: dict[str, bytes | None] = {}
         self._state_at = 0.0
-        self._heard_stored = clock()
+        self._heard_stored = 0.0
         self._counts: dict[str, int] = {}
         self._events = 0
         self._malformed = 0
@@ -183,6 +183,9 @@ class Monitor:
         until = time.monotonic() + _LAST_SECONDS
         while not self._take(self._inbox.get(0)) and time.monotonic() < until:
             self._flush(stop)
+        now = self._clock()
+        if self._heard(now) and now - self._heard_stored >= _REMEMBER_EVERY:
+            self._state_at = self._heard_stored = 0.0  # the last word, however short this life was
         self._flush(stop)
 
     def _take(self, item: Batch | Mark | None) -> bool:
@@ -312,10 +315,10 @@ class Monitor:
         """Note the tracker's changes, and until when events were seen, for the next store."""
         now = self._state_at = self._clock()
         self._state.update(self.tracker.changes())
-        if self._state or self._unstored or now - self._heard_stored >= _HEARD_EVERY:
+        due = self._state or self._unstored or now - self._heard_stored >= _HEARD_EVERY
+        if due and (heard := self._heard(now)):
             self._heard_stored = now
-            if heard := self._heard(now):
-                self._state[HEARD] = repr(heard).encode()
+            self._state[HEARD] = repr(heard).encode()
 
     def _heard(self, now: float) -> float:
         """Until when all events were seen; 0: this process saw none, and what an earlier one wrote holds."""

@@ -36,13 +36,13 @@ def test_a_recorded_call_is_told_by_its_file(asterisk22: Asterisk, tmp_path: Pat
         daemon.connected()
     known = set(spool.rglob("*.wav"))
     caller, callee = connect(a, "1013015", b, ringing=0.2)
-    caller.hangup()
-    callee.wait("ended")
 
     def new_file() -> Path | None:
-        return next(iter(set(spool.rglob("*.wav")) - known), None)
+        return next((path for path in set(spool.rglob("*.wav")) - known if path.stat().st_size > 44), None)
 
-    file = wait_until(new_file, "the call's recording")
+    file = wait_until(new_file, "sound in the call's recording")
+    caller.hangup()
+    callee.wait("ended")
     with daemon:
         daemon.connected()
         wait_until(lambda: ended(daemon), "the call is told")
