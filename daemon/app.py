@@ -2,6 +2,7 @@
 
     Asterisk --> listener --> monitor (tracker) --> outbox --> publisher --> RabbitMQ or file
                                    \\-> console, snapshot
+    mailbox --> requests (daemon/requests.py) --> answers
 
 Stop is the mirror of start: the supervisor ends the services in reverse, so
 that what came in is stored before the way out closes.
@@ -16,7 +17,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from threading import Event
 from zoneinfo import ZoneInfo
 
@@ -32,7 +32,7 @@ from daemon.console.terminal import Terminal
 from daemon.console.views import Reloaded
 from daemon.desk import Wires, commands
 from daemon.directory.model import MessageServer
-from daemon.errors import ConfigurationError, FatalError, PermanentError, TransientError
+from daemon.errors import ConfigurationError, FatalError, TransientError
 from daemon.following import Follower
 from daemon.logs import LogSystem
 from daemon.outbox.keeper import Keeper
@@ -40,6 +40,7 @@ from daemon.outbox.message import Message
 from daemon.outbox.publisher import Publisher
 from daemon.outbox.store import Outbox
 from daemon.performance import Performance
+from daemon.requests import build
 from daemon.runtime.hubwatch import HubWatch
 from daemon.runtime.offload import Offload
 from daemon.runtime.service import Service
@@ -49,11 +50,12 @@ from daemon.runtime.systemd import Notifier, Watchdog
 from daemon.settings import AsteriskSettings, Settings
 from daemon.settings.keys import changes, live_part, restart_needed, secrets
 from daemon.snapshot import Snapshot
-from daemon.watching import Watched, looker_of, options, rest_of, watch
+from daemon.starting import elected, refuse_what_is_not_here
+from daemon.watching import Watched, fetch, looker_of, options, rest_of, watch
 from daemon.web.pages import application
 from daemon.web.server import WebServer
 from daemon.web.sources import Sources as WebSources
-from ha.lockfile import EpochError, LeaseHeldError, LockfileLease
+from ha.lockfile import LockfileLease
 
 log = logging.getLogger("arimonitor")
 
@@ -80,7 +82,7 @@ class Daemon:
     def __init__(
         self, settings: Settings, logs: LogSystem, environ: Mapping[str, str], extras: Extras
     ) -> None:
-        _refuse_what_is_not_here(settings)
+        refuse_what_is_not_here(settings)
         self.settings = settings
         self.logs = logs
         self._extras = extras
@@ -88,7 +90,7 @@ class Daemon:
         self._publishes = not settings.node.shadow and settings.node.mode != "slave"
         self._notifier = Notifier.from_environ(os.environ)
         self._lease = LockfileLease(settings.node.data_dir)
-        self._epoch = _elected(self._lease, settings)
+        self._epoch = elected(self._lease, settings)
         self._offload = Offload(2)
         self._outbox = Outbox(settings.node.data_dir / "outbox.sqlite", self._offload.call)
         self._hub = HubWatch(emergency=logs.emergency)
@@ -98,6 +100,13 @@ class Daemon:
         self._watched: dict[str, Watched] = {}
         self._publishers: dict[str, Publisher] = {}
         self._servers: dict[str, MessageServer] = {}  # as their publishers know them
+        self._requests = build(
+            lambda: self.settings,
+            self._epoch,
+            environ,
+            self.snapshot,
+            lambda: [each.holder.current for each in self._watched.values()],
+        )
         self._sources = picture.Sources(
             settings=lambda: self.settings,
             watched=lambda: tuple(self._watched.values()),
@@ -110,6 +119,7 @@ class Daemon:
             epoch=self._epoch,
             lab=extras.lab,
             started=self._started,
+            requests=self._requests,
         )
         registry = Registry(
             commands(
@@ -124,6 +134,7 @@ class Daemon:
                     log_lines=logs.tail,
                     feed=self._feed,
                     timezone=ZoneInfo(settings.node.timezone),
+                    requests=self._requests,
                 )
             )
         )
@@ -150,7 +161,9 @@ class Daemon:
                     timezone=ZoneInfo(settings.node.timezone),
                     started=self._all_started.is_set,
                     endpoints=lambda: picture.endpoint_counts(self._watched.values()),
-                )
+                    **(self._requests.for_the_web() if self._requests is not None else {}),
+                ),
+                *(self._requests.routes() if self._requests is not None else ()),
             ),
         )
         self._watchdog = Watchdog.from_environ(self._notifier, self._makes_progress, environ)
@@ -160,6 +173,8 @@ class Daemon:
         """Run until `signals.stop` is set. Raises FatalError when the process must end."""
         try:
             self._outbox.open()
+            if self._requests is not None:
+                self._requests.open()
             self.console.open()
             self._open_web()
             self._add_services()
@@ -182,6 +197,8 @@ class Daemon:
             self._supervisor.stop()
             self._remember_how_left()
             self._outbox.close()
+            if self._requests is not None:
+                self._requests.close()
             self._offload.close()
             self._lease.release()
         log.info("arimonitor ended")
@@ -233,6 +250,8 @@ class Daemon:
             if watched.mirror is not None:
                 add(watched.mirror)
             add(Follower(watched.monitor, self._feed))
+        for part in self._requests.services() if self._requests is not None else ():
+            add(part)
         add(Performance(self.counters))
         add(self.console)
         if self._web is not None:
@@ -328,7 +347,7 @@ class Daemon:
     def _reload_definitions(self, which: str) -> list[Reloaded]:
         done = []
         for name, watched in self._watched.items():
-            unreached = _fetch(watched)
+            unreached = fetch(watched)
             result = watched.holder.reload(which)
             problems = (*unreached, *(str(line) for line in result.bad_lines))
             what = "definitions" if which == "all" else which
@@ -377,45 +396,3 @@ class Daemon:
 
     def _banner(self) -> str:
         return banner(self.snapshot())
-
-
-def _refuse_what_is_not_here(settings: Settings) -> None:
-    """A setting that this version can't honour is refused, not ignored."""
-    problems = []
-    if settings.ha.backend != "file":
-        problems.append("ha.backend = 'zookeeper': this version runs one node; use 'file'")
-    if problems:
-        raise ConfigurationError(tuple(problems))
-
-
-def _fetch(watched: Watched) -> tuple[str, ...]:
-    """Files on another machine fetched now; why not."""
-    if watched.mirror is None:
-        return ()
-    try:
-        watched.mirror.refresh(all_of_them=True)
-    except (TransientError, PermanentError) as error:
-        return (f"not fetched, the copies here were read: {error}",)
-    return ()
-
-
-def _elected(lease: LockfileLease, settings: Settings) -> int:
-    try:
-        return lease.acquire()
-    except LeaseHeldError as error:
-        raise FatalError(
-            f"another arimonitor uses the data directory {settings.node.data_dir}: "
-            "stop it, or give this one a node.data_dir of its own"
-        ) from error
-    except EpochError as error:
-        raise FatalError(str(error)) from error
-
-
-def data_folder(settings: Settings) -> Path:
-    """Make the data directory. Raises FatalError where that can't be."""
-    folder = settings.node.data_dir
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise FatalError(f"the data directory {folder} can't be made: {error.strerror}") from error
-    return folder

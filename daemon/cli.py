@@ -5,6 +5,7 @@ check    try every connection that the configuration names
 ctl      one console command on a running daemon
 console  the console with history and completion
 replay   captured ARI events to messages, or compared with another system's
+tokens   the tokens of those who ask by mail
 secret   encrypt a secret for the configuration
 """
 
@@ -24,6 +25,7 @@ from daemon.errors import ArimonitorError, ConfigurationError, FatalError
 from daemon.settings import Settings
 from daemon.settings import file as settingsfile
 from daemon.settings.keys import secrets
+from daemon.shell import importer, recordings, request, tokens
 
 log = logging.getLogger("arimonitor")
 
@@ -75,8 +77,9 @@ def lab(arguments: argparse.Namespace) -> int:
 
 
 def _serve(settings: Settings, extras: object, *, quiet: bool = False) -> int:
-    from daemon.app import Daemon, Extras, data_folder
+    from daemon.app import Daemon, Extras
     from daemon.runtime.signals import Signals
+    from daemon.starting import data_folder
 
     if not isinstance(extras, Extras):
         raise TypeError("extras are app.Extras")
@@ -235,6 +238,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     command.add_argument("--timezone", default="America/Sao_Paulo", type=_timezone)
     command.set_defaults(command=replay)
+
+    importer.add(commands)
+    request.add(commands)
+    tokens.add(commands)
+    recordings.add(commands)
 
     command = commands.add_parser("secret", help="secrets for the configuration")
     actions = command.add_subparsers(required=True, metavar="ACTION")

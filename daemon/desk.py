@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 from daemon import __version__, picture
 from daemon.console.commands.calls import calls_commands
 from daemon.console.commands.endpoints import Asked, endpoints_commands
+from daemon.console.commands.queue import queue_commands
 from daemon.console.commands.recovery import recovery_commands
 from daemon.console.commands.settings import settings_commands
 from daemon.console.commands.system import system_commands
@@ -24,6 +25,7 @@ from daemon.console.registry import Command
 from daemon.console.views import EndpointState, Reloaded
 from daemon.directory.model import Directory
 from daemon.errors import PermanentError, TransientError
+from daemon.requests import Requests
 from daemon.settings import Settings
 from daemon.settings.keys import get, keys, with_value
 from daemon.snapshot import Snapshot
@@ -44,6 +46,7 @@ class Wires:
     log_lines: Callable[[int], Sequence[str]]
     feed: Feed
     timezone: ZoneInfo
+    requests: Requests | None = None
 
 
 def commands(daemon: Wires) -> tuple[Command, ...]:
@@ -82,7 +85,22 @@ def commands(daemon: Wires) -> tuple[Command, ...]:
         ask=partial(_ask_endpoints, daemon),
     )
     recovery = recovery_commands(recover=daemon.recover, timezone=daemon.timezone, now=time.time)
-    return (*system, *calls, *recovery, *endpoints)
+    return (*system, *calls, *recovery, *endpoints, *_queue(daemon))
+
+
+def _queue(daemon: Wires) -> tuple[Command, ...]:
+    if daemon.requests is None:
+        return ()
+    office, book = daemon.requests.office, daemon.requests.book
+    return queue_commands(
+        folders=book.folders,
+        rows=office.rows,
+        show=office.show,
+        retry=office.retry,
+        cancel=office.cancel,
+        pause=office.pause,
+        timezone=daemon.timezone,
+    )
 
 
 def _directories(daemon: Wires) -> Mapping[str, Directory]:

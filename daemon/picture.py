@@ -13,6 +13,7 @@ from daemon.console.views import CallRow
 from daemon.directory.loader import FILES
 from daemon.machines.mirror import Mirror
 from daemon.outbox.publisher import Publisher
+from daemon.requests import Requests
 from daemon.runtime.hubwatch import HubWatch
 from daemon.runtime.supervisor import Supervisor
 from daemon.settings import Settings
@@ -48,6 +49,7 @@ class Sources:
     epoch: int
     lab: bool
     started: float
+    requests: Requests | None = None
 
 
 def snapshot(sources: Sources) -> Snapshot:
@@ -67,6 +69,8 @@ def snapshot(sources: Sources) -> Snapshot:
             connected=True,
             master=None if settings.node.mode == "slave" else settings.node.name,
         ),
+        mail=sources.requests.mail_status() if sources.requests is not None else None,
+        queue=sources.requests.queue_status() if sources.requests is not None else None,
         lab=sources.lab,
         shadow=settings.node.shadow,
         services=tuple(_services(sources.supervisor)),
@@ -105,6 +109,8 @@ def counters(sources: Sources) -> dict[str, int | float]:
             numbers[f"outbox.{key}"] = value
     for key, value in sources.hub.status().items():
         numbers[f"hub.{key}"] = _number(value)
+    if sources.requests is not None:
+        numbers.update(sources.requests.counters())
     numbers["uptime_s"] = round(time.monotonic() - sources.started, 1)
     return numbers
 
@@ -210,6 +216,8 @@ def _notices(sources: Sources) -> Iterable[Problem]:
     degraded = sources.outbox().get("degraded")
     if degraded:
         yield Problem("outbox", str(degraded))
+    if sources.requests is not None:
+        yield from sources.requests.notices()
 
 
 def _unfetched(mirror: Mirror, *, has_cdr: bool) -> str:

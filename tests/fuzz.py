@@ -1,4 +1,4 @@
-"""A fuzzer for everything that takes what others send: events, the console, definition files, configuration.
+"""A fuzzer for everything that takes what others send: events, the console, files, configuration, mails.
 
     python -m tests.fuzz [--seconds 60] [--seed N]
 
@@ -28,6 +28,7 @@ from daemon.directory.definitions import assemble, parse_clients, parse_endpoint
 from daemon.directory.model import Directory
 from daemon.errors import ConfigurationError, PermanentError
 from daemon.settings.draft import Draft
+from tests import fuzz_mail
 from tests.unit.calls import expectations as ex
 from tests.unit.console.test_commands import House
 
@@ -176,6 +177,7 @@ TARGETS: tuple[Callable[[random.Random], None], ...] = (
     commands,
     definitions,
     configuration,
+    *fuzz_mail.TARGETS,
 )
 
 

@@ -5,6 +5,7 @@ Times are milliseconds since the epoch.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -46,3 +47,28 @@ class Reloaded:
     ok: bool
     detail: str
     problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRow:
+    """One request. `folder` is that of its file; `not_before`: it waits until then; `note`: what went wrong.
+
+    Times are None where there is none yet.
+    """
+
+    request_id: str
+    command: str
+    sender: str
+    parameters: Mapping[str, str]
+    server: str
+    audios_from: str
+    folder: str
+    state: str
+    tries: int
+    owner: str
+    received: int | None
+    queued: int | None
+    started: int | None
+    finished: int | None
+    not_before: int | None
+    note: str

@@ -114,7 +114,10 @@ class Record(msgspec.Struct, frozen=True):
     `version` is the store's, for compare-and-set. `kind` is "request", or
     "refusal" and "help" for a mail whose only step is its answer. `uid` finds
     the mail again. `told` holds the kinds of mail that were sent (queued,
-    ...). A failure that is told has `failure`.
+    ...). A failure that is told has `failure`. `queued_at` is its place in the
+    line (a retry is queued anew), `started_at` and `finished_at` those of the
+    last try. `note` is for the operator: why the last step did not work.
+    `source` tells the dropped file that it came from, "" for a mail.
     """
 
     request: Request
@@ -131,3 +134,8 @@ class Record(msgspec.Struct, frozen=True):
     outcome: Outcome | None = None
     failure: Failure | None = None
     told: tuple[str, ...] = ()
+    queued_at: float = 0.0
+    started_at: float = 0.0
+    finished_at: float = 0.0
+    note: str = ""
+    source: str = ""

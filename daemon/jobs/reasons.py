@@ -5,7 +5,9 @@ The names are those of RequestError; daemon.mail.reasons makes the sentence.
 
 from __future__ import annotations
 
-REASONS: dict[str, tuple[str, str]] = {
+from daemon.recordings.reasons import REASONS as RECORDINGS
+
+_COMMANDS: dict[str, tuple[str, str]] = {
     # commands that need a server
     "which-server": (
         "É preciso dizer em qual servidor: acrescente SERVER= com um destes: {servers}.",
@@ -73,4 +75,30 @@ REASONS: dict[str, tuple[str, str]] = {
         "O pedido tem um identificador inválido.",
         "The request has an invalid id.",
     ),
+    # the queue
+    "out-of-tries": (
+        "O pedido foi tentado {tries} vezes e não pôde ser concluído. O administrador foi avisado; "
+        "você pode enviá-lo de novo mais tarde.",
+        "The request was tried {tries} times and could not be completed. The administrator knows; "
+        "you may send it again later.",
+    ),
+    "cancelled": (
+        "O pedido foi cancelado pelo administrador.",
+        "The request was cancelled by the administrator.",
+    ),
+    "no-work": (
+        "Este servidor não está preparado para este comando. O administrador foi avisado.",
+        "This server is not set up for this command. The administrator knows.",
+    ),
+    "impossible": (
+        "O pedido não pôde ser atendido. O administrador foi avisado e sabe o motivo.",
+        "The request could not be carried out. The administrator knows, and why.",
+    ),
+    "undeliverable": (
+        "A resposta não pôde ser entregue.",
+        "The answer could not be delivered.",
+    ),
 }
+
+REASONS: dict[str, tuple[str, str]] = {**RECORDINGS, **_COMMANDS}
+"""Those of the recordings too."""

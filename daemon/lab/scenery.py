@@ -3,6 +3,7 @@
 DIR/arimonitor.toml   made anew at each start, so that `-c` works with the others' commands
 DIR/definitions/      made once: edit it
 DIR/calls/            the recorded calls, for `arimonitor replay`
+DIR/recordings/       tones as recordings, DIR/mails/ requests to drop into DIR/state/mail/inbox/new
 DIR/state, DIR/log    the daemon's own
 """
 
@@ -17,16 +18,19 @@ import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from random import Random
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from daemon.ari.address import Address
 from daemon.ari.rest import AriRefused, AriRest, AriUnavailable
 from daemon.directory.loader import load
 from daemon.errors import ConfigurationError, FatalError, PermanentError, TransientError
+from daemon.lab import post
 from daemon.lab.people import Company, companies
 from daemon.lab.player import Player
 from daemon.lab.server import LabServer
@@ -62,8 +66,17 @@ cdr = ""
 [mq]
 backend = "file"
 
+[mail]
+admin = "admin@example.com"
+whitelist = ["@example.com"]
+require_token = "never"
+
+[mail.smtp]
+from = "arimonitor@example.com"
+
 [recordings]
-roots = []
+roots = [{recordings}]
+public_url = "http://127.0.0.1:{web}"
 
 [manager]
 listen = {console}
@@ -116,6 +129,9 @@ def prepare(
         _copy(package / "definitions", places["definitions"])
         _copy(package / "calls", places["calls"])
         people = _people(places["definitions"], package / "definitions")
+        now = datetime.now(ZoneInfo("America/Sao_Paulo"))
+        post.recordings(places["recordings"], people, now)
+        post.mails(folder / "mails", people, now)
     except OSError as error:
         raise FatalError(
             f"the lab can't be made in {folder} ({error.strerror or error}): give another with --dir"
@@ -137,9 +153,9 @@ def prepare(
     )
     # The environment is another daemon's: the lab is what its file says.
     settings = load_settings(file, {})
-    return Lab(
-        settings, server, welcome(settings, folder, speed=speed, usual_console=CONSOLE, program=_program())
-    )
+    wish = post.subject(people, now)
+    text = welcome(settings, folder, speed=speed, usual_console=CONSOLE, wish=wish, program=_program())
+    return Lab(settings, server, text)
 
 
 def choose_port(usual: int) -> int:

@@ -11,11 +11,18 @@ _RULE = "=" * 78
 
 
 def welcome(
-    settings: Settings, folder: Path, *, speed: float, usual_console: str, program: str = "arimonitor"
+    settings: Settings,
+    folder: Path,
+    *,
+    speed: float,
+    usual_console: str,
+    wish: str,
+    program: str = "arimonitor",
 ) -> str:
     """The text for the terminal: every command in it can be copied as it stands.
 
-    `program` is how this program is called here (it may not be on the PATH).
+    `wish` is the subject of a request that finds recordings. `program` is how this
+    program is called here (it may not be on the PATH).
     """
     asterisk = settings.asterisk[0]
     console, web = settings.manager.listen, settings.http.listen[0]
@@ -25,6 +32,7 @@ def welcome(
     password = asterisk.password.get_secret_value() if asterisk.password is not None else ""
     user, calls = f"{asterisk.username}:{password}", _path(folder / "calls")
     messages = settings.node.data_dir / "messages"
+    inbox, toml = f"{_path(settings.mail.maildir)}/inbox/new", _path(folder / "arimonitor.toml")
     pace = "" if speed == 1 else f", {speed:g} times as fast as life"
     tries = (
         (f"the console; type help{elsewhere}", f"telnet {host} {port}"),
@@ -34,7 +42,11 @@ def welcome(
         ("the phones of a client", f"{ctl} list 101"),
         ("the messages, as RabbitMQ would get them", f"tail -F {_path(messages)}/messages-*.jsonl"),
         ("a recorded call as messages", f"{program} replay {calls}/attended-transfer.jsonl.gz"),
-        ("try every connection", f"{program} check -c {_path(folder / 'arimonitor.toml')}"),
+        ("ask for recordings by mail: the request", f"cp {_path(folder / 'mails')}/recordings.eml {inbox}/"),
+        ("or without a mail", f'{program} request -c {toml} --from portaria@example.com "{wish}"'),
+        ("the answers: mails to open; their links play", f"ls {_path(settings.mail.maildir)}/outbox/new"),
+        ("the requests", f"{ctl} queue"),
+        ("try every connection", f"{program} check -c {toml}"),
         ("its health, and its metrics", f"curl http://{web}/health http://{web}/metrics"),
         ("ask the played Asterisk itself", f"curl -u {user} {asterisk.url}/ari/channels"),
         ("the log", f"tail -F {_path(settings.log.dir)}/ARI-*.LOG"),
@@ -47,6 +59,7 @@ def welcome(
         "",
         f"Everything is in   {folder}",
         "  arimonitor.toml  the configuration     definitions/  clients and phones: edit them",
+        f"  {'recordings/':<17}tones, as recordings  {'mails/':<14}requests to try",
         f"  {'state/messages/':<17}the messages          {'log/':<14}what the daemon says",
         "",
         "In another terminal:",

@@ -17,7 +17,9 @@ class Letter(msgspec.Struct, frozen=True):
     `uid` finds it again in this mailbox ("UIDVALIDITY.UID", or the maildir's
     unique name). `header` is the raw header block, cut at 1 MiB; `body_sha256`
     is over the body with its line ends as LF; `size` in bytes; `received` is
-    when the mailbox got it, UTC seconds since 1970.
+    when the mailbox got it, UTC seconds since 1970; `parts` the Content-Types
+    of the body's parts in lower case, where the mailbox looked (an invitation
+    is known by them).
     """
 
     uid: str
@@ -25,6 +27,7 @@ class Letter(msgspec.Struct, frozen=True):
     body_sha256: str
     size: int
     received: float
+    parts: tuple[str, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from daemon.ari.address import Address
 from daemon.ari.rest import AriRest
@@ -24,11 +23,12 @@ from daemon.preflight import machines
 from daemon.preflight.local import (
     free_port,
     open_port,
-    program,
     readable_file,
     readable_folder,
     writable_folder,
 )
+from daemon.preflight.mail import mail_checks
+from daemon.preflight.recordings import recordings
 from daemon.preflight.report import Check, as_json, as_table
 from daemon.settings import AsteriskSettings, Settings, split_address
 
@@ -256,30 +256,17 @@ def _elsewhere(settings: Settings) -> Iterator[Check]:
         for text in settings.ha.hosts.split(","):
             host, port = split_address(text.strip() if ":" in text else text.strip() + ":2181")
             yield open_port("ZooKeeper", host, port, "ha.hosts")
-    if settings.mail.inbox == "imap":
-        yield open_port("IMAP", settings.mail.imap.host, settings.mail.imap.port, "mail.imap.host and port")
-    if settings.mail.outbox == "smtp":
-        yield open_port("SMTP", settings.mail.smtp.host, settings.mail.smtp.port, "mail.smtp.host and port")
+    yield from mail_checks(settings)
     for peer in settings.peer:
         yield machines.login("peer", peer)
     for server in settings.server:
         if server.host:
             yield machines.login("server", server)
-    s3 = settings.recordings.s3
-    if s3.bucket:
-        region = f".{s3.region}" if s3.region else ""
-        parts = urlsplit(s3.endpoint_url or f"https://s3{region}.amazonaws.com")
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        yield open_port("S3", parts.hostname or "", port, "recordings.s3.endpoint_url or region")
 
 
 def _here(settings: Settings) -> Iterator[Check]:
     yield writable_folder("data folder", settings.node.data_dir, "node.data_dir")
     yield writable_folder("queue folder", settings.queue.dir, "queue.dir")
     yield writable_folder("log folder", settings.log.dir, "log.dir")
-    for root in settings.recordings.roots:
-        yield readable_folder("recordings", root, "recordings.roots")
-    if settings.recordings.mp3 == "local":
-        needed = bool(settings.recordings.roots)
-        yield program("MP3", "lame", needed, "install lame, or set recordings.mp3 to ssh")
+    yield from recordings(settings)
     yield free_port("console port", settings.manager.listen, "manager.listen", banner=b"ARIMONITOR")

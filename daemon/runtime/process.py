@@ -7,6 +7,7 @@ log as well.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import re
@@ -204,7 +205,9 @@ def _read_to_end(child: subprocess.Popen[bytes], streams: dict[int, _Stream], de
         if ended_at is None and now >= deadline:
             return False
         if not streams:
-            time.sleep(min(POLL, max(0.0, deadline - now)))
+            # Its output is closed, so it is about to end: do not sleep through that.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                child.wait(min(POLL, max(0.0, deadline - now)))
             continue
         ready, _, _ = select.select(list(streams), [], [], POLL)
         for fd in ready:

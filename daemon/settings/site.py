@@ -15,6 +15,7 @@ from daemon.settings.base import (
     MailAddress,
     MailPattern,
     Name,
+    Number,
     OptionalPath,
     OptionalUrl,
     Port,
@@ -77,10 +78,17 @@ class ImapSettings(Section):
 
     host: Host = restart("", "of the IMAP server")
     port: Port = restart(993, "of the IMAP server")
-    tls: Switch = restart(True, "false: STARTTLS where it is offered")
+    tls: Switch = restart(True, "from the start; false: STARTTLS, and without it on loopback only")
+    ca_file: OptionalPath = restart(None, "certificates that are trusted; unset: the system's")
     username: Text = restart("", "of the mailbox")
     password: Secret = restart(None, "of the mailbox")
     folder: Text = restart("INBOX", "that is read", min_length=1)
+    done: Text = restart("Done", "folder to which handled mails are moved", min_length=1)
+    aside: Text = restart("Aside", "folder for what can't be handled, each with its reason", min_length=1)
+    sent: Text = restart("Sent", "folder for a copy of every answer; unset: no copies")
+    max_age: Whole = restart(14, "days; mails that came earlier are left alone", ge=1, le=3660)
+    poll: Number = restart(20.0, "seconds between two looks where the server has no IDLE", ge=1, le=3600)
+    timeout: Number = restart(30.0, "seconds for one step of the conversation", ge=1, le=600)
     oauth2: Oauth2Settings = restart(Oauth2Settings(), "login by token")
 
 
@@ -90,8 +98,10 @@ class SmtpSettings(Section):
     host: Host = restart("", "of the SMTP server")
     port: Port = restart(587, "of the SMTP server")
     starttls: Switch = restart(True, "false: no encryption; on port 465 it is encrypted from the start")
+    ca_file: OptionalPath = restart(None, "certificates that are trusted; unset: the system's")
+    timeout: Number = restart(60.0, "seconds for one step of the conversation", ge=1, le=600)
     username: Text = restart("", "unset: no login")
-    password: Secret = restart(None, "of that user")
+    password: Secret = restart(None, "of that user; unset: by token, as mail.imap.oauth2 says")
     from_: MailAddress = restart("", "the sender of every answer", alias="from")
 
 
@@ -179,6 +189,14 @@ class RecordingsSettings(Section):
     keep_days: Whole = live(
         0, "what the product itself made is deleted after so many days; 0: never", ge=0, le=36_500
     )
+    max_recordings: Whole = live(
+        5000, "recordings in one request; more are refused before the work begins", ge=1, le=100_000
+    )
+    max_mb: Whole = live(4000, "megabytes in one request; more are refused before", ge=1, le=1_000_000)
+    publish: Literal["auto", "folder", "s3"] = restart(
+        "auto", "where to: folder (publish_dir), s3 (the bucket); auto: s3 for what comes from there"
+    )
+    link_key: Secret = restart(None, "signs the links, the same on all nodes; unset: link.key in data_dir")
     s3: S3Settings = restart(S3Settings(), "the bucket")
 
 

@@ -16,7 +16,7 @@ from typing import Any
 from gevent import Timeout
 from gevent.pywsgi import WSGIHandler
 
-from daemon.web.routing import SECURITY, failure
+from daemon.web.routing import PROGRESS, SECURITY, failure
 
 log = logging.getLogger("arimonitor.web")
 
@@ -66,6 +66,7 @@ class LimitedHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
     """A connection; the server knows which ones are idle and may end those."""
 
     _refused: Refused | None = None
+    _deadline: Timeout
 
     def handle(self) -> None:
         """Every request of this connection; whatever goes wrong with it ends only this connection."""
@@ -82,19 +83,31 @@ class LimitedHandler(WSGIHandler):  # type: ignore[misc]  # gevent has no types
         if not self._first_byte():
             return None
         self.server.connections.requests += 1
-        deadline = Timeout(self.server.deadline)
+        self._deadline = Timeout.start_new(self.server.deadline)
         try:
-            with deadline:
-                result = super().handle_one_request()
+            result = super().handle_one_request()
         except Timeout as error:
-            if error is not deadline:
+            if error is not self._deadline:
                 raise
             self._refused = Refused(408, "timeout", "the request did not arrive in time")
             result = ("408", b"")
+        finally:
+            self._deadline.close()
         if not isinstance(result, tuple):
             return result
         self._last_word(self._refused or Refused(414, "too-long", "the first line is too long"))
         return None
+
+    def get_environ(self) -> dict[str, Any]:
+        """WSGI's, and what a long answer calls for each piece that was taken."""
+        environ: dict[str, Any] = super().get_environ()
+        environ[PROGRESS] = self._more_time
+        return environ
+
+    def _more_time(self) -> None:
+        """The deadline counts from now: each piece of a stream has it for itself."""
+        self._deadline.close()
+        self._deadline = Timeout.start_new(self.server.deadline)
 
     def read_request(self, raw_requestline: str) -> bool:
         """Refuse what is no plain HTTP/1 request."""

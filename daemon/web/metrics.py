@@ -22,6 +22,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from daemon.calls.statistics import OTHER, CallStatistics, Labels
+from daemon.jobs.statistics import RequestStatistics
 from daemon.snapshot import Snapshot, health
 from daemon.web.sources import Sources
 
@@ -122,6 +123,8 @@ class _Picture(Collector):
         now, counters = self._sources.snapshot(), self._sources.counters()
         yield from _of_node(now, counters)
         yield from _of_calls(self._sources.statistics)
+        if self._sources.answered is not None:
+            yield from _of_requests(self._sources.answered)
         asterisks = [each.name for each in now.asterisk]
         yield _gauge(
             "arimonitor_websocket_connected",
@@ -211,6 +214,28 @@ def _of_calls(statistics: CallStatistics) -> Iterator[Metric]:
     yield HistogramMetricFamily(
         "arimonitor_call_duration_seconds",
         "Ended calls by how long they lasted, from the first channel to the last hangup.",
+        buckets=statistics.durations,
+        sum_value=statistics.seconds,
+    )
+
+
+def _of_requests(statistics: RequestStatistics) -> Iterator[Metric]:
+    yield _counter(
+        "arimonitor_requests_total",
+        "Answered requests by command and outcome (done, nothing, failed, refused, help).",
+        ("command", "outcome"),
+        [(key, number) for key, number in sorted(statistics.requests.items())],
+    )
+    yield _counter(
+        "arimonitor_mails_ignored_total",
+        "Mails that were left alone, by why.",
+        ("why",),
+        [((why,), number) for why, number in sorted(statistics.left_alone.items())],
+    )
+    yield _counter("arimonitor_mails_aside_total", "Mails put aside.", (), [((), statistics.aside)])
+    yield HistogramMetricFamily(
+        "arimonitor_request_seconds",
+        "Seconds from the acceptance of a request to its answer.",
         buckets=statistics.durations,
         sum_value=statistics.seconds,
     )

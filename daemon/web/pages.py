@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from daemon.console.commands.calls import call_data
+from daemon.console.commands.queue import FOLDERS, MOST, request_data
 from daemon.console.render import shown
 from daemon.console.views import CallRow
 from daemon.snapshot import Problem, Snapshot, health
@@ -13,9 +14,9 @@ from daemon.web.sources import Sources
 _FILTERS = ("client", "server")
 
 
-def application(sources: Sources) -> App:
-    """Everything that can be asked for by HTTP."""
-    return App(Pages(sources).routes())
+def application(sources: Sources, *more: Route) -> App:
+    """Everything that can be asked for by HTTP, and what others add."""
+    return App((*Pages(sources).routes(), *more))
 
 
 def readiness(snapshot: Snapshot, started: bool) -> tuple[Problem, ...]:
@@ -57,6 +58,7 @@ class Pages:
             Route("/metrics", "for Prometheus", self.metrics),
             Route("/api/status", "the whole picture, as the console's status", self.status),
             Route("/api/calls", "running calls; ?client= and ?server= choose", self.calls),
+            Route("/api/queue", "requests; ?folder= chooses one", self.queue),
         )
 
     def health(self, _request: Request) -> Response:
@@ -94,6 +96,18 @@ class Pages:
         return as_json(
             200, {"count": len(rows), "calls": [call_data(row, self._sources.timezone) for row in rows]}
         )
+
+    def queue(self, request: Request) -> Response:
+        """The console's `queue`: counts, and the requests of all folders or of one."""
+        asked = request.query.get("folder", [])
+        if set(request.query) - {"folder"} or len(asked) > 1 or set(asked) - set(FOLDERS):
+            return failure(400, "usage", f"requests are chosen by folder={', '.join(FOLDERS)}")
+        now = self._sources.snapshot().queue
+        if now is None or self._sources.requests is None:
+            return failure(404, "not-found", "no queue runs on this node")
+        rows = self._sources.requests(asked[0] if asked else None, MOST)
+        data = {folder: getattr(now, folder) for folder in FOLDERS}
+        return as_json(200, {**data, "requests": [request_data(row, self._sources.timezone) for row in rows]})
 
     def _role(self, wanted: str) -> Response:
         now = self._sources.snapshot()

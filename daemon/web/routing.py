@@ -11,10 +11,10 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import parse_qs
 
 if TYPE_CHECKING:
@@ -34,27 +34,51 @@ SECURITY = (
 )
 """On every answer: what is true now is not kept, and no browser makes anything else of it."""
 
+PROGRESS = "arimonitor.progress"
+"""In the WSGI environment: called for each piece of a stream, so that a long answer is not a late one."""
+
 _FAILURES_EVERY = 600.0
 """Seconds between two lines about handlers that fail; a scraper asks four times a minute."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`path` is decoded, without the query; `query` has each key's values, empty ones left out."""
+    """`path` is decoded, without the query; `query` has each key's values, empty ones left out.
+
+    `headers` by their names in lower case; `client` is who is connected.
+    """
 
     method: str
     path: str
     query: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    client: str = ""
+
+
+class Stream(Protocol):
+    """The pieces of a long body."""
+
+    def __iter__(self) -> Iterator[bytes]:
+        """Each piece, as the client takes them."""
+
+    def close(self) -> None:
+        """It was taken, or nobody wants it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`headers` are in addition to type, length and those of security."""
+    """`headers` are in addition to type, length and those of security, which they replace by name.
+
+    With `stream` its pieces are the body, `length` bytes in all, and its
+    `close` is called whatever happens.
+    """
 
     status: int
     body: bytes
     content_type: str = JSON
     headers: Sequence[tuple[str, str]] = ()
+    stream: Stream | None = None
+    length: int = 0
 
 
 Handler = Callable[[Request], Response]
@@ -62,12 +86,16 @@ Handler = Callable[[Request], Response]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One thing that can be asked for; `summary` is its line in the list."""
+    """One thing that can be asked for; `summary` is its line in the list.
+
+    `below`: every path that begins with `path`, which ends with "/".
+    """
 
     path: str
     summary: str
     handler: Handler
     method: str = "GET"
+    below: bool = False
 
 
 def as_json(status: int, data: object, headers: Sequence[tuple[str, str]] = ()) -> Response:
@@ -79,6 +107,23 @@ def as_json(status: int, data: object, headers: Sequence[tuple[str, str]] = ()) 
 def failure(status: int, code: str, message: str, headers: Sequence[tuple[str, str]] = ()) -> Response:
     """An error, in the words of the console: a code for programs, one sentence for people."""
     return as_json(status, {"ok": False, "error": {"code": code, "message": message}}, headers)
+
+
+class _Sending:
+    """A stream as WSGI's iterable."""
+
+    def __init__(self, stream: Stream, progress: object) -> None:
+        self._stream = stream
+        self._progress = progress
+
+    def __iter__(self) -> Iterator[bytes]:
+        for piece in self._stream:
+            if callable(self._progress):
+                self._progress()
+            yield piece
+
+    def close(self) -> None:
+        self._stream.close()
 
 
 class App:
@@ -104,23 +149,35 @@ class App:
             method=str(environ["REQUEST_METHOD"]),
             path=str(environ.get("PATH_INFO", "")).encode("latin-1").decode("utf-8", "replace"),
             query=parse_qs(str(environ.get("QUERY_STRING", ""))),
+            headers={
+                key[5:].replace("_", "-").lower(): str(value)
+                for key, value in environ.items()
+                if key.startswith("HTTP_")
+            },
+            client=str(environ.get("REMOTE_ADDR", "")),
         )
         response = self.answer(request)
         status = HTTPStatus(response.status)
+        own = {name for name, _ in response.headers}
         start_response(
             f"{status.value} {status.phrase}",
             [
                 ("Content-Type", response.content_type),
-                ("Content-Length", str(len(response.body))),
-                *SECURITY,
+                ("Content-Length", str(response.length if response.stream else len(response.body))),
+                *((name, value) for name, value in SECURITY if name not in own),
                 *response.headers,
             ],
         )
-        return [] if request.method == "HEAD" else [response.body]
+        if response.stream is None:
+            return [] if request.method == "HEAD" else [response.body]
+        if request.method == "HEAD":
+            response.stream.close()
+            return []
+        return _Sending(response.stream, environ.get(PROGRESS))
 
     def answer(self, request: Request) -> Response:
         """The answer to a request; a HEAD's still has its body here."""
-        routes = self._by_path.get(request.path)
+        routes = self._by_path.get(request.path) or self._below(request.path)
         if routes is None:
             return self._no_such_path(request)
         route = routes.get("GET" if request.method == "HEAD" else request.method)
@@ -134,6 +191,12 @@ class App:
             if self._worth_a_line():
                 log.exception("%s %s failed failures=%d", route.method, route.path, self._failures)
             return failure(500, "failed", "it went wrong; the log says more")
+
+    def _below(self, path: str) -> dict[str, Route] | None:
+        for route in self.routes:
+            if route.below and path.startswith(route.path):
+                return self._by_path[route.path]
+        return None
 
     def _no_such_path(self, request: Request) -> Response:
         if request.path == "/":

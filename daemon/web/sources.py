@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from datetime import tzinfo
 
 from daemon.calls.statistics import CallStatistics
-from daemon.console.views import CallRow
+from daemon.console.views import CallRow, RequestRow
+from daemon.jobs.statistics import RequestStatistics
 from daemon.snapshot import Snapshot
 
 
@@ -21,7 +22,8 @@ class Sources:
 
     `counters` are the console's numbers by dotted name; `event_counts` and
     `endpoints` are by Asterisk's name, then by event type, or by the
-    endpoint's state. `started`: everything has been built and begun.
+    endpoint's state. `started`: everything has been built and begun. `requests`
+    (folder or None, how many) and `answered` are None where no queue runs.
     """
 
     snapshot: Callable[[], Snapshot]
@@ -32,3 +34,5 @@ class Sources:
     timezone: tzinfo
     started: Callable[[], bool]
     endpoints: Callable[[], Mapping[str, Mapping[str, int]]] = _nothing
+    requests: Callable[[str | None, int], Sequence[RequestRow]] | None = None
+    answered: RequestStatistics | None = None

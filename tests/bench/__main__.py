@@ -22,6 +22,8 @@ PARTS = {
     "reconcile": "After a gap: 500 live calls, a real Asterisk 22",
     "endpoints": "A look at all endpoints of a real Asterisk 22",
     "queued": "Asterisk 22's outbound websocket: what it queued while nobody listened",
+    "recordings": "Recordings: search, index, MP3, ZIP",
+    "requests": "Requests by mail: from the mail to the answer",
 }
 
 

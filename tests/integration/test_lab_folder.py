@@ -44,7 +44,9 @@ def test_the_welcome_can_be_copied(tmp_path: Path) -> None:
     assert f"tail -F {tmp_path}/state/messages/messages-*.jsonl\n" in lab.welcome
     assert f" check -c {tmp_path}/arimonitor.toml\n" in lab.welcome
     assert f" replay {tmp_path}/calls/attended-transfer.jsonl.gz\n" in lab.welcome
-    assert max(map(len, lab.welcome.splitlines())) < 200
+    assert f"cp {tmp_path}/mails/recordings.eml {tmp_path}/state/mail/inbox/new/\n" in lab.welcome
+    assert f" request -c {tmp_path}/arimonitor.toml --from portaria@example.com " in lab.welcome
+    assert max(map(len, lab.welcome.splitlines())) < 240
 
 
 def test_what_was_edited_stays(tmp_path: Path) -> None:

@@ -298,7 +298,7 @@ def test_what_can_t_be_logged_in_to_yet(tmp_path: Path, listener: socket.socket,
                 "mail": {
                     "inbox": "imap",
                     "outbox": "smtp",
-                    "imap": {"host": "127.0.0.1", "port": answering, "username": "u"},
+                    "imap": {"host": "127.0.0.1", "port": answering, "username": "u", "timeout": 1},
                     "smtp": {"host": "127.0.0.1", "port": closed_port, "from": "a@example.com"},
                 },
                 "peer": [{"name": "AUDIO", "host": "127.0.0.1", "port": closed_port}],
@@ -310,10 +310,12 @@ def test_what_can_t_be_logged_in_to_yet(tmp_path: Path, listener: socket.socket,
         )
     )
     said = {what: each.reason for what, each in found.items()}
-    assert said["ZooKeeper"] == said["IMAP"] == said["S3"] == "port answers; login not tried"
-    assert said["SMTP"] == "connection refused"
+    assert said["ZooKeeper"] == "port answers; login not tried"
+    assert said["IMAP"] == f"IMAP 127.0.0.1:{answering} did not answer within 1 s (connecting)"
+    assert not found["S3"].ok
     assert not found["SSH peer AUDIO"].ok
-    assert found["SMTP"].mend.startswith("correct mail.smtp.host and port")
+    assert said["SMTP"] == f"SMTP 127.0.0.1:{closed_port} refuses the connection: is it running there?"
+    assert found["SMTP"].mend.startswith("correct [mail.smtp]")
     assert (found["recordings"].ok, said["recordings"]) == (False, "no such file or directory")
 
 

@@ -61,7 +61,7 @@ class ArimonitorDaemon:
         self.address = ("", 0)
         self._read: dict[Path, int] = {}  # bytes of the file sink's files
         self._messages: list[dict[str, Any]] = []
-        self._environ = {
+        self.environ = {
             name: value for name, value in os.environ.items() if not name.startswith("ARIMONITOR_")
         }
         self.configure(config)
@@ -86,7 +86,7 @@ class ArimonitorDaemon:
         return subprocess.run(
             [sys.executable, "-m", "daemon", *words],
             cwd=REPOSITORY,
-            env=self._environ,
+            env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -102,7 +102,7 @@ class ArimonitorDaemon:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "daemon", "run", "-c", str(self.file)],
                 cwd=REPOSITORY,
-                env=self._environ,
+                env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

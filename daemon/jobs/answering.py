@@ -1,0 +1,214 @@
+"""Sends what requesters are told: answers, and the place in the line to who waits. Service.
+
+    produced --> replying --> SMTP --> replied   (--> done, where there is no mail to move)
+
+A mail server that is away holds up answers only. What is found in `replying`
+after a crash is looked for among the sent ones first, and else sent again
+under the same Message-ID.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from threading import Event
+from typing import Protocol
+
+from daemon.errors import PermanentError, TransientError
+from daemon.jobs import policy
+from daemon.jobs.book import Book, wait
+from daemon.jobs.model import Record
+from daemon.jobs.records import Fenced
+from daemon.mail.model import Answer, WayOut
+from daemon.runtime.backoff import Backoff
+
+log = logging.getLogger("arimonitor.requests")
+
+_IDLE = 5.0  # seconds between two looks when nobody calls
+_POSTED = 20  # mails to the admin that wait at most
+
+
+class Composer(Protocol):
+    """Writes mails; the same record makes the same mail."""
+
+    def answer(self, record: Record) -> Answer:
+        """Result, failure, refusal or help, as the record says."""
+
+    def queued(self, record: Record, place: int) -> Answer:
+        """The place in the line, 1 is the next."""
+
+
+class Answering:
+    """Service: one mail after another, by one connection."""
+
+    name = "answers"
+
+    def __init__(self, book: Book, way_out: WayOut, composer: Composer) -> None:
+        self._book = book
+        self._way_out = way_out
+        self._composer = composer
+        self._wake = book.wake()
+        self._pause = Backoff(first=policy.SEND_FIRST, factor=2.0, cap=policy.SEND_CAP)
+        self._held_until = 0.0
+        self._posted: list[Answer] = []
+        self.sent = 0
+        self.given_up = 0
+        self.problem = ""
+
+    def post(self, answer: Answer) -> None:
+        """A mail of another kind (an alert), sent when it can be; of too many the oldest are dropped."""
+        self._posted.append(answer)
+        del self._posted[:-_POSTED]
+        self._wake.set()
+
+    def run(self, stop: Event) -> None:
+        """Until `stop`."""
+        trouble = Backoff(first=0.5, cap=30.0)
+        while not stop.is_set():
+            self._wake.clear()
+            try:
+                seconds = self._round(stop)
+                trouble.reset()
+            except TransientError as error:  # of the records
+                seconds = trouble.next()
+                log.warning("answers wait %.1f s: %s", seconds, error)
+            wait(stop, self._wake, seconds)
+            while self._held() and not stop.is_set():  # woken too early
+                wait(stop, stop, min(1.0, self._held()))
+
+    def _held(self) -> float:
+        return max(0.0, self._held_until - self._book.now())
+
+    def _round(self, stop: Event) -> float:
+        """Send what is due; seconds until the next look."""
+        now = self._book.now()
+        records = self._book.store.listing("accepted", "assigned", "running", "produced", "replying")
+        due = [r for r in records if policy.step_of(r) in ("reply", "send") and r.not_before <= now]
+        for record in records:
+            if policy.needs_confirmation(record, now, self._book.limits()) and not self._held():
+                self._guarded(record, lambda r: self._confirm(r, records))
+        for record in due:
+            if stop.is_set() or self._held():
+                return self._held()
+            self._guarded(record, self._answer)
+        while self._posted and not self._held() and self._post_one():
+            pass
+        return self._soon(records)
+
+    def _soon(self, records: Sequence[Record]) -> float:
+        now, limits = self._book.now(), self._book.limits()
+        waits = [
+            r.accepted_at + limits.confirmation - now
+            for r in records
+            if r.kind == "request"
+            and "queued" not in r.told
+            and r.state in ("accepted", "assigned", "running")
+        ]
+        waits += [r.not_before - now for r in records if r.state == "replying" and r.not_before > now]
+        return min([_IDLE, *(max(0.05, each) for each in waits)])
+
+    def _post_one(self) -> bool:
+        """Send the oldest of those posted; False: later."""
+        answer = self._posted[0]
+        try:
+            self._hand_over(answer)
+        except TransientError as error:
+            log.warning("a mail to the admin waits: %s", error)
+            return False
+        except PermanentError as error:
+            log.error("nobody takes a mail to the admin: %s", error)
+        self._posted = [each for each in self._posted if each is not answer]
+        return True
+
+    def _guarded(self, record: Record, send: Callable[[Record], None]) -> None:
+        try:
+            send(record)
+        except Fenced as error:
+            log.debug("answers: %s has been moved on: %s", record.request.request_id, error)
+
+    def _answer(self, record: Record) -> None:
+        book, now = self._book, self._book.now
+        found = record.state == "replying"
+        if not found:
+            record = book.advance(record, lambda r: policy.replying(r, now()))
+            book.write(record)
+            book.reach("replying")
+        answer = self._written(record)
+        if answer is None:
+            return
+        if found and self._way_out.sent(answer.message_id):
+            log.info("the answer of %s had gone out before", record.request.request_id)
+        elif not self._send(record, answer):
+            return
+        book.reach("sent")
+        record = book.advance(record, lambda r: policy.replied(r, now()))
+        self._close(record)
+
+    def _written(self, record: Record) -> Answer | None:
+        try:
+            return self._composer.answer(record)
+        # A mistake in a template must not stop all other answers; the request ends as failed.
+        except Exception:
+            log.exception("the answer of %s can't be written", record.request.request_id)
+            self._give_up(record, "its answer can't be written: the log says why")
+            return None
+
+    def _send(self, record: Record, answer: Answer) -> bool:
+        try:
+            self._hand_over(answer)
+        except PermanentError as error:
+            log.error("nobody takes the answer of %s: %s", record.request.request_id, error)
+            self._give_up(record, str(error))
+            return False
+        except TransientError as error:
+            log.warning("the answer of %s is sent later: %s", record.request.request_id, error)
+            why, wait_s = str(error), self._pause.delay(max(0, self._pause.attempts - 1))
+            self._book.advance(record, lambda r: policy.unsent(r, why, wait_s, self._book.now()))
+            return False
+        log.info("the answer of %s is sent: %s", record.request.request_id, answer.kind)
+        return True
+
+    def _hand_over(self, answer: Answer) -> None:
+        """To the way out. After a TransientError everything waits, longer each time."""
+        try:
+            self._way_out.send(answer)
+        except TransientError as error:
+            self.problem = str(error)
+            self._held_until = self._book.now() + self._pause.next()
+            raise
+        self.problem = ""
+        self.sent += 1
+        self._pause.reset()
+
+    def _confirm(self, record: Record, records: Sequence[Record]) -> None:
+        """At most once: a confirmation that is lost does less harm than one told twice."""
+        book = self._book
+        record = book.advance(record, lambda r: policy.told(r, "queued"))
+        book.reach("confirming")
+        try:
+            self._hand_over(self._composer.queued(record, policy.place(record, records)))
+        except (TransientError, PermanentError) as error:
+            log.warning("the place of %s was not told: %s", record.request.request_id, error)
+            return
+        book.reach("confirmed")
+
+    def _give_up(self, record: Record, why: str) -> None:
+        book = self._book
+        self.given_up += 1
+        self._close(book.advance(record, lambda r: policy.undeliverable(r, why, book.now())))
+
+    def _close(self, record: Record) -> None:
+        book = self._book
+        book.statistics.answered(record, book.now())
+        book.reach("replied")
+        book.write(record)
+        book.reach("completed")
+        if not record.uid:
+            record = book.advance(record, lambda r: policy.finished(r, book.now()))
+            book.reach("done")
+            book.write(record)
+        book.nudge()
+
+    def status(self) -> dict[str, object]:
+        """How many were sent, and what keeps the rest."""
+        return {"sent": self.sent, "problem": self.problem}

@@ -1,0 +1,33 @@
+"""What the admin is told by mail, and how often."""
+
+import pytest
+
+from daemon.mail.alarms import Facts, to_tell, troubles
+
+WELL = Facts(free_bytes=10**12)
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "kinds"),
+    [
+        (WELL, WELL, []),
+        (Facts(mailbox_away=299.0), WELL, []),
+        (Facts(mailbox_away=300.0, mailbox_problem="away"), WELL, ["mailbox"]),
+        (Facts(outbox_oldest=599.0, outbox_messages=5), WELL, []),
+        (Facts(outbox_oldest=600.0, outbox_messages=5), WELL, ["outbox"]),
+        (Facts(free_bytes=500 * 1024 * 1024 - 1), WELL, ["disk"]),
+        (Facts(gaps=2), Facts(gaps=2), []),
+        (Facts(gaps=3), Facts(gaps=2), ["gap"]),
+        (Facts(undeliverable=1), WELL, ["answers"]),
+        (Facts(mailbox_away=900.0, gaps=1), WELL, ["mailbox", "gap"]),
+    ],
+)
+def test_troubles(now: Facts, before: Facts, kinds: list[str]) -> None:
+    assert list(troubles(now, before)) == kinds
+
+
+def test_one_of_a_kind_an_hour() -> None:
+    found = troubles(Facts(gaps=1, free_bytes=1), WELL)
+    assert list(to_tell(found, {}, 10_000.0)) == ["disk", "gap"]
+    assert list(to_tell(found, {"disk": 6_401.0}, 10_000.0)) == ["gap"]
+    assert list(to_tell(found, {"disk": 6_400.0}, 10_000.0)) == ["disk", "gap"]
