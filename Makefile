@@ -7,7 +7,7 @@ TEST_READY := $(VENV)/.test-ready
 PATCHED := $(BIN)/python -m gevent.monkey --module pytest
 export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help run test test-full test-deps lint types layers unit integration system live fuzz bench clean
+.PHONY: help run test test-full test-deps lint types layers unit integration system fuzz bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -24,7 +24,7 @@ $(TEST_READY): $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e .[test]
 	touch $@
 
-test: $(TEST_READY) test-deps lint layers types unit live  ## set up and run every test (10 to 15 minutes)
+test: $(TEST_READY) test-deps lint layers types unit integration system  ## set up and run every test (10 to 15 minutes)
 
 test-full: export ARIMONITOR_NO_SKIPS = 1
 test-full: test  ## the same, but a skipped test is a failed one
@@ -50,12 +50,6 @@ integration: $(TEST_READY)  ## one adapter against one real server
 
 system: $(TEST_READY)  ## real daemons, real servers, faults
 	$(PATCHED) -q tests/system
-
-# Both mostly wait, so they run at the same time; what the first prints is shown after the second.
-live: $(TEST_READY)  ## integration and system at the same time
-	@kept=$$(mktemp); $(PATCHED) -q tests/integration > $$kept 2>&1 & first=$$!; trap "kill $$first" INT TERM; \
-	$(PATCHED) -q tests/system; system=$$?; wait $$first; integration=$$?; cat $$kept; rm -f $$kept; \
-	test $$system = 0 -a $$integration = 0
 
 fuzz: $(TEST_READY)  ## look for input that breaks something; SECONDS=60
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)

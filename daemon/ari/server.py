@@ -342,6 +342,7 @@ class ServerListener(Listener):
             session.note(frames)
             self.inbox.put(Batch(self._clock(), frames), sum(map(len, frames)))
             taken = self._is_replaced(session, frames) or taken
+            self._varset_kept = session.adapt_filter(frames)
         return taken
 
     def _on_events(self, frames: list[bytes], session: Session) -> None:
