@@ -6,6 +6,9 @@ ctl      one console command on a running daemon
 console  the console with history and completion
 replay   captured ARI events to messages, or compared with another system's
 tokens   the tokens of those who ask by mail
+request  a request, as a mail would make it
+recordings     find, send, index
+import-config  the old system's files as one arimonitor.toml
 secret   encrypt a secret for the configuration
 """
 

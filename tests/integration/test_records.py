@@ -1,4 +1,4 @@
-"""The one-host store of records: compare-and-set between processes, epochs, what survives, what is forgotten."""
+"""The one-host store of records: compare-and-set between processes, epochs, what is forgotten."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every command from mail to answer on real servers: Dovecot, Postfix, OpenSSH, fail2ban; each of them away."""
+"""Every command from mail to answer on real Dovecot, Postfix, OpenSSH, fail2ban; each of them away."""
 
 from __future__ import annotations
 
