@@ -23,7 +23,7 @@ from daemon.ari.wire import ConnectError, Disconnected
 from tests.servers.fake_ari import BINARY, CLOSE, PING, FakeAri, Session, encoded, frame
 from tests.servers.waiting import wait_until
 
-DEADLINE = 15.0
+DEADLINE = 60.0
 
 
 @pytest.fixture

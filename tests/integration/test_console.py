@@ -33,7 +33,7 @@ from daemon.console.terminal import Terminal
 from daemon.errors import FatalError, PermanentError
 from tests.servers.waiting import wait_until
 
-DEADLINE = 10.0
+DEADLINE = 60.0
 PROMPT = b"ARIMONITOR> "
 
 

@@ -29,7 +29,7 @@ from tests.servers.asterisk.server import Asterisk
 
 USER, PASSWORD = "monitor", "monitor-secret"
 MANY = 1378
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @pytest.fixture(scope="module", params=["22", "16"])

@@ -14,7 +14,7 @@ from daemon.errors import ConfigurationError, FatalError
 from daemon.lab import scenery
 from daemon.settings.file import load as load_settings
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 def test_the_lab_is_prepared_in_a_folder(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ from daemon.lab.player import Player
 from daemon.lab.server import LabServer
 from tests.servers.waiting import wait_until
 
-DEADLINE = 20.0
+DEADLINE = 60.0
 
 
 @dataclass

@@ -29,7 +29,7 @@ from tests.servers import certificate
 from tests.servers.rabbitmq import free_port
 
 _PROGRAM = Path("/usr/sbin/dovecot")
-_START_DEADLINE = 20.0
+_START_DEADLINE = 60.0
 _CONF = """\
 protocols = imap lmtp
 base_dir = {base}/run

@@ -22,7 +22,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_DEADLINE = 20.0
+_DEADLINE = 60.0
 _LOCAL = """\
 [Definition]
 loglevel = INFO

@@ -27,7 +27,7 @@ from tests.servers.dovecot import Dovecot
 from tests.servers.rabbitmq import free_port
 
 _MASTER = Path("/usr/lib/postfix/sbin/master")
-_START_DEADLINE = 20.0
+_START_DEADLINE = 60.0
 _MAIN = """\
 compatibility_level = 3.6
 queue_directory = {base}/queue

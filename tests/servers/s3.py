@@ -21,7 +21,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-_START_DEADLINE = 20.0
+_START_DEADLINE = 60.0
 
 
 def _program() -> str | None:

@@ -31,7 +31,7 @@ from ssh.connection import Place
 from tests.servers.rabbitmq import free_port
 
 _PROGRAM = "/usr/sbin/sshd"
-_DEADLINE = 15.0
+_DEADLINE = 60.0
 _CONF = """\
 Port {port}
 ListenAddress 127.0.0.1
