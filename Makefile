@@ -7,7 +7,8 @@ TEST_READY := $(VENV)/.test-ready
 PATCHED := $(BIN)/python -m gevent.monkey --module pytest
 export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help run test test-full test-deps lint types layers unit integration system fuzz bench clean
+.PHONY: help run test test-full test-deps lint types layers unit integration integration-a-k integration-l-z system
+.PHONY: system-light system-heavy fuzz bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -24,7 +25,14 @@ $(TEST_READY): $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e .[test]
 	touch $@
 
-test: $(TEST_READY) test-deps lint layers types unit integration system  ## set up and run every test (10 to 15 minutes)
+# Nearly all the time of the tests is waiting, so parts of them run beside one another; what they print comes
+# when a part is over. Last and alone: the heavy ones, which need the processor.
+BESIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
+
+test: $(TEST_READY)  ## set up and run every test (10 to 15 minutes)
+	$(BESIDE) -j 4 test-deps lint layers types unit
+	$(BESIDE) -j 3 integration-a-k integration-l-z system-light
+	$(MAKE) --no-print-directory system-heavy
 
 test-full: export ARIMONITOR_NO_SKIPS = 1
 test-full: test  ## the same, but a skipped test is a failed one
@@ -45,11 +53,21 @@ types: $(TEST_READY)  ## mypy, strict
 unit: $(TEST_READY)  ## pure code: no gevent, no socket
 	$(BIN)/python -m pytest -q tests/unit
 
-integration: $(TEST_READY)  ## one adapter against one real server
-	$(PATCHED) -q tests/integration
+integration: integration-a-k integration-l-z  ## one adapter against one real server
 
-system: $(TEST_READY)  ## real daemons, real servers, faults
-	$(PATCHED) -q tests/system
+integration-a-k: $(TEST_READY)
+	$(PATCHED) -q tests/integration/test_[a-k]*.py
+
+integration-l-z: $(TEST_READY)
+	$(PATCHED) -q tests/integration/test_[l-z]*.py
+
+system: system-light system-heavy  ## real daemons, real servers, faults
+
+system-light: $(TEST_READY)
+	$(PATCHED) -q -m "not heavy" tests/system
+
+system-heavy: $(TEST_READY)
+	$(PATCHED) -q -m heavy tests/system
 
 fuzz: $(TEST_READY)  ## look for input that breaks something; SECONDS=60
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)

@@ -207,7 +207,7 @@ def test_rest_calls(asterisk: Asterisk) -> None:
     call = caller.dial("1013015")
     called.incoming().answer()
     call.wait("answered")
-    (first, _) = sorted(rest.channels(), key=lambda channel: str(channel["creationtime"]))
+    (first, _) = sorted(rest.channels(), key=lambda channel: str(channel["name"]))  # 1013010 calls 1013015
     assert rest.channel_variable(first["id"], "CHANNEL(linkedid)") == first["id"]
     assert rest.channel_variable("1.1", "CHANNEL(linkedid)") is None
     wait_until(lambda: [len(bridge["channels"]) for bridge in rest.bridges()] == [2], "both in the bridge")

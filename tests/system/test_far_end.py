@@ -30,7 +30,7 @@ from tests.system.consumer import Mailbox
 from tests.system.long import LONG
 from tests.system.sites import config, real
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.asterisk, pytest.mark.rabbitmq, pytest.mark.heavy]
 
 PHASES = 4 if LONG else 2  # between two of them Asterisk is killed
 CALLS = 2000 if LONG else 300  # in all

@@ -16,7 +16,7 @@ from tests.system import told
 from tests.system.consumer import Mailbox
 from tests.system.sites import real
 
-pytestmark = [pytest.mark.asterisk, pytest.mark.rabbitmq]
+pytestmark = [pytest.mark.asterisk, pytest.mark.rabbitmq, pytest.mark.heavy]
 
 CALLS, RATE, RING, TALK = 200, 20, 0.2, 1.0
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
 from tests.system.played import Playing
 from tests.system.sites import asterisk, config, has_told
+
+pytestmark = [pytest.mark.heavy]
 
 CALLS = 1000
 BOUND = 100 * 1024 * 1024

@@ -34,7 +34,7 @@ from tests.servers.waiting import wait_until
 from tests.system import told as schema
 from tests.system.sites import config, connecting, gaps, real, told
 
-pytestmark = [pytest.mark.asterisk]
+pytestmark = [pytest.mark.asterisk, pytest.mark.heavy]
 
 KINDS = tuple(os.environ.get("ARIMONITOR_KINDS", "22 16 22-connects").split())
 NODES = ("A", "B", "C", "D")

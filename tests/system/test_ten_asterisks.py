@@ -6,11 +6,15 @@ import threading
 from contextlib import ExitStack
 from pathlib import Path
 
+import pytest
+
 from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
 from tests.servers.waiting import wait_until
 from tests.system.played import Load, Playing
 from tests.system.sites import asterisk, config, has_told
+
+pytestmark = [pytest.mark.heavy]
 
 FAULTS = ("drop", "garbage", "hang", "503", "drip", "endless", "reset")
 

@@ -237,9 +237,12 @@ class Asterisk:
         path = self.home / "var/log/asterisk/cdr-csv/Master.csv"
         return path.read_text().splitlines() if path.exists() else []
 
-    def idle(self, timeout: float = 10) -> None:
+    def idle(self, timeout: float = 60) -> None:
         """Wait until there is no channel any more."""
-        until(lambda: not self.channels(), timeout, "channels are left over")
+        try:
+            until(lambda: not self.channels(), timeout, "channels are left over")
+        except TimeoutError as error:
+            raise TimeoutError(f"{error}: {self.channels()}") from None
 
     # -- phones ------------------------------------------------------------------
     def phone(self, number: str) -> Phone:
