@@ -8,7 +8,7 @@ PATCHED := $(BIN)/python -m gevent.monkey --module pytest
 export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
 
 .PHONY: help run test test-full test-deps lint types layers unit integration integration-a-k integration-l-z system
-.PHONY: system-light system-heavy fuzz bench clean
+.PHONY: system-a-d system-e-z system-heavy fuzz bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -31,7 +31,7 @@ BESIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 test: $(TEST_READY)  ## set up and run every test (10 to 15 minutes)
 	$(BESIDE) -j 4 test-deps lint layers types unit
-	$(BESIDE) -j 3 integration-a-k integration-l-z system-light
+	$(BESIDE) -j 4 integration-a-k integration-l-z system-a-d system-e-z
 	$(MAKE) --no-print-directory system-heavy
 
 test-full: export ARIMONITOR_NO_SKIPS = 1
@@ -61,10 +61,13 @@ integration-a-k: $(TEST_READY)
 integration-l-z: $(TEST_READY)
 	$(PATCHED) -q tests/integration/test_[l-z]*.py
 
-system: system-light system-heavy  ## real daemons, real servers, faults
+system: system-a-d system-e-z system-heavy  ## real daemons, real servers, faults
 
-system-light: $(TEST_READY)
-	$(PATCHED) -q -m "not heavy" tests/system
+system-a-d: $(TEST_READY)
+	$(PATCHED) -q -m "not heavy" tests/system/test_[a-d]*.py
+
+system-e-z: $(TEST_READY)
+	$(PATCHED) -q -m "not heavy" tests/system/test_[e-z]*.py
 
 system-heavy: $(TEST_READY)
 	$(PATCHED) -q -m heavy tests/system
