@@ -31,7 +31,8 @@ BESIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 
 test: $(TEST_READY)  ## set up and run every test (10 to 15 minutes)
 	$(BESIDE) -j 4 test-deps lint layers types unit
-	$(BESIDE) -j 4 integration-a-k integration-l-z system-a-d system-e-z
+	@echo "integration and system tests beside one another: some 6 minutes, what they say comes when each is over"
+	@$(BESIDE) -j 4 integration-a-k integration-l-z system-a-d system-e-z
 	$(MAKE) --no-print-directory system-heavy
 
 test-full: export ARIMONITOR_NO_SKIPS = 1
