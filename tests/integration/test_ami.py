@@ -82,11 +82,9 @@ def test_a_server_that_is_silent_or_no_ami() -> None:
 
 def test_the_command_line_hangs_for_pjsip_alone(tmp_path: Path) -> None:
     program = tmp_path / "asterisk"
-    program.write_text(
-        '#!/bin/sh\ncase "$2" in pjsip*) exec sleep 60;; *) echo "System uptime: 1 day";; esac\n'
-    )
+    program.write_text('#!/bin/sh\ncase "$2" in pjsip*) exec sleep 60;; *) echo up;; esac\n')
     program.chmod(0o755)
-    with pytest.raises(PjsipStuck, match="did not end within 0.5 s"):
+    with pytest.raises(PjsipStuck, match=r"did not end within 0\.5 s"):
         CliSource((str(program),), timeout=0.5).contacts()
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(TransientError) as caught:
