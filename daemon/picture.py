@@ -211,6 +211,8 @@ def _notices(sources: Sources) -> Iterable[Problem]:
         if len(each.holder.loaded.missing) == len(FILES):
             what = f"no definition files in {each.settings.definitions}: clients and GUIDs are not known"
             yield Problem(f"definitions {name}", what)
+        if each.looks.looker.stuck:
+            yield Problem(f"pjsip {name}", each.looks.looker.problem)
         if each.mirror is not None and each.mirror.problem:
             yield Problem(f"files {name}", _unfetched(each.mirror, has_cdr=each.settings.cdr is not None))
     degraded = sources.outbox().get("degraded")

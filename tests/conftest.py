@@ -30,6 +30,9 @@ _stderr = pytest.StashKey[TextIO]()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "deadline(seconds): another deadline for the test than the usual one")
     config.stash[_skipped] = {}
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # Begun in the background of a shell; what the tests start would inherit it and not heed Ctrl-C.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     capture = config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         config.stash[_stderr] = os.fdopen(os.dup(2), "w")

@@ -18,9 +18,10 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
+from daemon.calls.afterwards import facts_of
 from daemon.calls.call import natural
 from daemon.calls.channel import parse_name
-from daemon.calls.model import Answered, Ended, Fact, Received
+from daemon.calls.model import Fact
 from daemon.calls.outcome import IsEndpoint
 from daemon.calls.recorded import Recorded
 
@@ -120,32 +121,17 @@ def _facts(rows: list[Row], is_endpoint: IsEndpoint, recordings: Iterable[str]) 
     longest = max(answered or rows, key=lambda row: row.duration)
     answer = min((row.answered for row in answered if row.answered is not None), default=None)
     by = _party(answered[0].peer, "", is_endpoint) if answered and answered[0].peer else None
-    end = max(row.ended for row in rows)
-    head = (first.uniqueid, first.created, origin, first.destination or None)
-    facts: list[Fact] = [Received(*head, 1, True)]
-    if answer is not None:
-        application = None if by else answered[0].application or None
-        facts.append(Answered(*head, 2, True, answer, by, application, None))
-    facts.append(
-        Ended(
-            *head,
-            len(facts) + 1,
-            True,
-            endtime=end,
-            duration=longest.duration,
-            billsec=longest.billsec,
-            disposition=longest.disposition,
-            cause=None,
-            cause_text="",
-            hangup_by=None,
-            answertime=answer,
-            answered_by=by,
-            agent_answertime=None,
-            recordings=tuple(sorted(recordings)),
-            merged_into=None,
-        )
+    return facts_of(
+        (first.uniqueid, first.created, origin, first.destination or None),
+        answer=answer,
+        answered_by=by,
+        application=answered[0].application or None if answered and by is None else None,
+        end=max(row.ended for row in rows),
+        duration=longest.duration,
+        billsec=longest.billsec,
+        disposition=longest.disposition,
+        recordings=recordings,
     )
-    return facts
 
 
 def _party(channel: str, number: str, is_endpoint: IsEndpoint) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from daemon.ari.events import Channel, millis
 from daemon.calls.call import Call, Group, Leg
-from daemon.calls.channel import INTERNAL, parse_name
+from daemon.calls.channel import INTERNAL, Name, parse_name
 
 LINKEDID = "CHANNEL(linkedid)"
 # Seconds for which ids of ended channels are remembered, so that a straggling event begins nothing.
@@ -80,13 +80,25 @@ class Legs:
             created = millis(channel.creationtime)
         except ValueError:
             created = at
-        leg = self._legs[channel.id] = Leg(channel.id, name, created, Group(channel.id), self.now)
-        leg.group.legs[leg.id] = leg
+        leg = self._new(channel.id, name, created)
         self.see(leg, channel, at)
         self._find_twin(leg)
         for other, when in self._waiting_links.pop(leg.id, ()):
             leg.partners[other.id] = min(when, leg.partners.get(other.id, when))
             self.link(leg, other, when)
+        return leg
+
+    def unseen(self, id_: str, name: Name, created: int, gone_at: int) -> Leg:
+        """A leg that was over before anything was heard of it."""
+        leg = self._new(id_, name, created)
+        leg.gone_at = max(created, gone_at)
+        leg.reconciled = leg.ended_unseen = True
+        self.touch(leg.group)
+        return leg
+
+    def _new(self, id_: str, name: Name, created: int) -> Leg:
+        leg = self._legs[id_] = Leg(id_, name, created, Group(id_), self.now)
+        leg.group.legs[id_] = leg
         return leg
 
     def known(self, channel: Channel | None, at: int) -> Leg | None:

@@ -10,15 +10,17 @@ Source: docs.asterisk.org, "Channels REST API", "Bridges REST API".
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from daemon.ari.events import Channel
 from daemon.calls.call import Leg
 from daemon.calls.cdr import Row
-from daemon.calls.channel import CONNECTING, RECORDING, is_a_talk
+from daemon.calls.channel import CONNECTING, RECORDING, is_a_talk, parse_name
 from daemon.calls.legs import LINKEDID, Legs
 
+_EPOCH = re.compile(r"(?:.*-)?(\d{9,11})\.\d+$")
 CDR_ANSWER = "CDR(answer,u)"
 """The CDR's answer as seconds since the epoch (option u), empty while unanswered."""
 
@@ -92,7 +94,28 @@ def take_in(legs: Legs, live: Live) -> set[str]:
         leg = legs.get(channel.id)
         if leg is not None and leg.id in found and _originates(leg, channel):
             legs.begin(leg, live.at, held=channel.dialplan.exten.startswith("*"))
+        elif leg is not None and leg.id in found:
+            for linkedid in leg.linkedids:
+                if legs.get(linkedid) is None and not legs.is_gone(linkedid):
+                    _begin_unseen(legs, linkedid, leg, channel, live)
     return found
+
+
+def _begin_unseen(legs: Legs, linkedid: str, leg: Leg, channel: Channel, live: Live) -> None:
+    """The call of a living leg whose caller is over: by the CDR, else by the id and what the leg shows."""
+    row = live.ended.get(linkedid)
+    if row is not None:
+        origin = legs.unseen(linkedid, parse_name(row.channel), row.created, row.ended)
+        origin.number, origin.exten = row.source, row.destination
+    else:
+        seconds = _EPOCH.match(linkedid)
+        created = int(seconds[1]) * 1000 if seconds is not None else leg.created
+        origin = legs.unseen(linkedid, parse_name(""), created, live.at)
+        origin.number, origin.exten = channel.connected.number, leg.number
+        origin.up_at = leg.up_at
+        origin.dialled(leg, "NOANSWER" if leg.up_at is None else "ANSWER", leg.up_at or live.at)
+    legs.begin(origin, live.at, held=False)
+    legs.link(origin, leg, live.at)
 
 
 def end_unseen(leg: Leg, row: Row | None, lost_at: int) -> None:
@@ -102,19 +125,23 @@ def end_unseen(leg: Leg, row: Row | None, lost_at: int) -> None:
         leg.gone_at = max(leg.created, lost_at)
         return
     leg.gone_at = max(leg.created, row.ended)
-    answer_unseen(leg, row)
 
 
-def answer_unseen(leg: Leg, row: Row) -> bool:
-    """Does the CDR know of an answer that nobody saw? The leg has it then."""
+def answer_unseen(legs: Legs, leg: Leg, row: Row) -> None:
+    """The CDR may know of an answer to a leg that is over, which nobody saw: the leg has it then."""
     if row.answered is None or leg.up_at is not None:
-        return False
+        return
     leg.reconciled = True
     leg.up_at, leg.up_application = max(leg.created, row.answered), row.application
-    for other in leg.group.legs.values():
-        if row.peer and str(other.name) == row.peer:
-            leg.dialled(other, "ANSWER", leg.up_at)
-    return True
+    legs.touch(leg.group)
+    if not row.peer:
+        return
+    peer = next((other for other in leg.group.legs.values() if str(other.name) == row.peer), None)
+    if peer is None:  # it is over too; its name serves as its id
+        peer = legs.unseen(row.peer, parse_name(row.peer), leg.up_at, leg.gone_at or leg.up_at)
+        peer.up_at = leg.up_at
+        legs.join(leg, peer, leg.up_at)
+    leg.dialled(peer, "ANSWER", leg.up_at)
 
 
 def _originates(leg: Leg, channel: Channel) -> bool:

@@ -13,7 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
-from daemon.calls.model import Answered, Ended, Fact, Received
+from daemon.calls.afterwards import facts_of
+from daemon.calls.model import Fact
 
 _NAME = re.compile(
     r"[A-Za-z]+-(?P<origin>[^-]+)-(?P<destiny>[^-]+)-\d{8}-\d{6}-"
@@ -64,28 +65,15 @@ def _facts(files: list[Recorded]) -> list[Fact]:
     end = max(file.modified for file in files)
     # Of a format without a length it is known that they talked, not how long.
     talked = sum(end - file.created if file.talked is None else file.talked for file in files)
-    head = (first.uniqueid, first.created, first.origin, first.destiny)
-    facts: list[Fact] = [Received(*head, 1, True)]
     answer = max(first.created, end - talked) if talked else None
-    if answer is not None:
-        facts.append(Answered(*head, 2, True, answer, None, None, None))
-    facts.append(
-        Ended(
-            *head,
-            len(facts) + 1,
-            True,
-            endtime=end,
-            duration=(end - first.created) // 1000,
-            billsec=0 if answer is None else (end - answer) // 1000,
-            disposition="NO ANSWER" if answer is None else "ANSWERED",
-            cause=None,
-            cause_text="",
-            hangup_by=None,
-            answertime=answer,
-            answered_by=None,
-            agent_answertime=None,
-            recordings=tuple(sorted(file.name for file in files)),
-            merged_into=None,
-        )
+    return facts_of(
+        (first.uniqueid, first.created, first.origin, first.destiny),
+        answer=answer,
+        answered_by=None,
+        application=None,
+        end=end,
+        duration=(end - first.created) // 1000,
+        billsec=0 if answer is None else (end - answer) // 1000,
+        disposition="NO ANSWER" if answer is None else "ANSWERED",
+        recordings=[file.name for file in files],
     )
-    return facts

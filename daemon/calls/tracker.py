@@ -158,11 +158,11 @@ class Tracker:
         alive = {channel.id for channel in live.channels}
         gone = [id_ for id_ in self.open_legs() if id_ not in alive]
         self._end_unseen(gone, live.ended)
+        found = reconcile.take_in(self._legs, live)
         for id_, row in live.ended.items():
             leg = self._legs.get(id_)
-            if leg is not None and leg.gone_at is not None and reconcile.answer_unseen(leg, row):
-                self._legs.touch(leg.group)
-        found = reconcile.take_in(self._legs, live)
+            if leg is not None and leg.gone_at is not None:
+                reconcile.answer_unseen(self._legs, leg, row)
         self.reconciled = len({id(leg.group) for leg in self._legs if leg.id in found or leg.id in gone})
         self._last_at = max(self._last_at, live.at)
         self._lost_at = None

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from daemon.directory.ami_parser import AmiGarbage, AmiParser, Message, contacts_of, encode, login_key
-from daemon.directory.contacts import Contact
+from daemon.directory.contacts import Contact, PjsipStuck
 from daemon.errors import PermanentError, TransientError
 from daemon.settings import AsteriskSettings, split_address
 
@@ -50,14 +50,20 @@ class AmiClient:
     def contacts(self) -> list[Contact]:
         """All registered contacts of PJSIP (not those that are written in its configuration).
 
-        Raises AmiUnavailable or AmiRefused.
+        Raises AmiUnavailable, AmiRefused, or PjsipStuck where it lets us in and then lists none in time.
         """
+        logged_in = False
         try:
             with _Session(self.host, self.port, time.monotonic() + self.timeout) as session:
                 self._log_in(session)
+                logged_in = True
                 answer, events = session.ask("PJSIPShowContacts", {}, listing=True)
                 session.send("Logoff", {})
         except TimeoutError as error:
+            if logged_in:
+                raise PjsipStuck(
+                    f"{self} lets us in but listed no contacts within {self.timeout:g} s"
+                ) from error
             raise AmiUnavailable(f"{self} did not answer within {self.timeout:g} s") from error
         except ConnectionRefusedError as error:
             raise AmiUnavailable(

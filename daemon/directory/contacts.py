@@ -7,6 +7,8 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
+from daemon.errors import TransientError
+
 _SIP_URI = re.compile(
     r"sips?:(?:[^@\s]*@)?(?P<host>\[[0-9A-Fa-f:.%]+\]|[A-Za-z0-9._-]+)(?::(?P<port>[0-9]{1,5}))?(?=[;?>]|$)",
     re.IGNORECASE,
@@ -15,6 +17,10 @@ _CLI_CELL = "<Aor/ContactUri"
 _CLI_ROW = "Contact:"
 _CLI_NONE = "No objects found"
 _REMEMBERED = 8192  # hosts and URIs: a look asks for each several times, and there are thousands of endpoints
+
+
+class PjsipStuck(TransientError):
+    """Asterisk answers, but nothing that PJSIP has to answer: phones can neither register nor call."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 from daemon.ari.events import millis
 from daemon.ari.rest import AriRefused, AriUnavailable
 from daemon.directory.ami import AmiClient
-from daemon.directory.contacts import Contact, parse_cli_contacts
+from daemon.directory.contacts import Contact, PjsipStuck, parse_cli_contacts
 from daemon.directory.endpoints import BY_AMI, BY_CLI, Look, endpoint_name
 from daemon.errors import PermanentError, TransientError
 from daemon.runtime import process
@@ -84,6 +84,8 @@ class CliSource:
             max_output=_CLI_OUTPUT,
             log_level=None,
         )
+        if done.timed_out and process.run((*self._argv, "-rx", "core show uptime"), timeout=self._timeout).ok:
+            raise PjsipStuck(f"asterisk -rx 'pjsip show contacts' did not end within {self._timeout:g} s")
         if not done.ok:
             raise TransientError(done.why())
         contacts = parse_cli_contacts(done.stdout.decode("utf-8", "replace"))
@@ -100,7 +102,10 @@ def local_cli() -> tuple[str, ...] | None:
 
 
 class Looker:
-    """Looks at all endpoints of one Asterisk. `problem`: why the last look had no addresses, "" if it had."""
+    """Looks at all endpoints of one Asterisk. `problem`: why the last look had no addresses, "" if it had.
+
+    `stuck`: ARI answered that look, and PJSIP did not.
+    """
 
     def __init__(
         self,
@@ -112,6 +117,7 @@ class Looker:
     ) -> None:
         self.name = name
         self.problem = ""
+        self.stuck = False
         self._rest = rest
         self._source = source
         self._clock = clock
@@ -125,17 +131,24 @@ class Looker:
         return Look(begun, states, contacts, how, started)
 
     def _contacts(self) -> tuple[tuple[Contact, ...] | None, str]:
-        source, problem = self._source, ""
+        source, problem, self.stuck = self._source, "", False
         contacts: tuple[Contact, ...] | None = None
         if source is None:
             problem = "ami is not configured, and this Asterisk's command line is not on this machine"
         else:
             try:
                 contacts = tuple(source.contacts())
+            except PjsipStuck as error:
+                problem, self.stuck = f"{error}: PJSIP is stuck while ARI answers", True
             except (TransientError, PermanentError) as error:
                 problem = str(error)
         if problem != self.problem:
-            if problem:
+            if self.stuck:
+                log.error(
+                    "%s: %s; phones can neither register nor call, see 'core show taskprocessors', "
+                    "and restart it if that does not pass", self.name, problem,
+                )  # fmt: skip
+            elif problem:
                 log.warning(
                     "addresses of endpoints that are registered already on %s are not known: %s",
                     self.name, problem,

@@ -1,4 +1,4 @@
-"""Looks at all endpoints of one Asterisk: after each connection, and whenever somebody asks.
+"""Looks at all endpoints of one Asterisk: after each connection, whenever somebody asks, and now and then.
 
 A look may take a second, so it is made here and handed to the monitor, which
 uses it in line with the events.
@@ -18,6 +18,7 @@ from daemon.errors import PermanentError, TransientError
 log = logging.getLogger("arimonitor.directory")
 
 _AGAIN = 30.0  # seconds after which a look that failed is made again
+_EVERY = 60.0  # seconds between two looks: a PJSIP that hangs makes no event
 _IDLE = 1.0  # seconds: how soon `stop` is seen
 
 
@@ -44,19 +45,19 @@ class Looks:
         return look
 
     def run(self, stop: Event) -> None:
-        """Until `stop`: a look each time one is wanted, tried again while it fails."""
-        again: float | None = None
+        """Until `stop`: a look each time one is wanted, and each minute; sooner again while it fails."""
+        due: float | None = None  # not before somebody wanted one: until then it is not connected
         while not stop.is_set():
-            if not self._wanted.wait(_IDLE) and (again is None or time.monotonic() < again):
+            if not self._wanted.wait(_IDLE) and (due is None or time.monotonic() < due):
                 continue
             self._wanted.clear()
             try:
                 self.look()
-                self._error, again = "", None
+                self._error, due = "", time.monotonic() + _EVERY
             except (TransientError, PermanentError) as error:
                 if str(error) != self._error:
                     log.warning("the endpoints of %s can't be looked at: %s", self.looker.name, error)
-                self._error, again = str(error), time.monotonic() + _AGAIN
+                self._error, due = str(error), time.monotonic() + _AGAIN
 
     def status(self) -> Mapping[str, object]:
         """How many looks were made, why the last one failed, and why addresses are not known."""

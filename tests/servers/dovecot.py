@@ -22,10 +22,10 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.servers import certificate
+from tests.servers.lifetime import Lifetime
 from tests.servers.rabbitmq import free_port
 
 _PROGRAM = Path("/usr/sbin/dovecot")
@@ -125,7 +125,7 @@ def unavailable_reason() -> str | None:
     return None
 
 
-class Dovecot:
+class Dovecot(Lifetime):
     """One server that a test owns.
 
     `extra`: lines of its configuration (BASE is its folder); `introspection`: a URL, for XOAUTH2.
@@ -272,11 +272,3 @@ class Dovecot:
         """End it and take the mails away; an orderly stop would take a second."""
         self.kill()
         shutil.rmtree(self.base, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

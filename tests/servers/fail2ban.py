@@ -19,8 +19,9 @@ import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import Self
+
+from tests.servers.lifetime import Lifetime
 
 _DEADLINE = 60.0
 _LOCAL = """\
@@ -68,7 +69,7 @@ def unavailable_reason() -> str | None:
     return None
 
 
-class Fail2ban:
+class Fail2ban(Lifetime):
     """One fail2ban server that a test owns."""
 
     def __init__(self, jails: Sequence[str] = ("asterisk",)) -> None:
@@ -143,15 +144,7 @@ class Fail2ban:
             self._process = None
             (self.base / "socket").unlink(missing_ok=True)
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End it and take its folder away."""
         self.stop()
         shutil.rmtree(self.base, ignore_errors=True)

@@ -19,11 +19,11 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 from tests.servers import certificate
 from tests.servers.dovecot import Dovecot
+from tests.servers.lifetime import Lifetime
 from tests.servers.rabbitmq import free_port
 
 _MASTER = Path("/usr/lib/postfix/sbin/master")
@@ -105,7 +105,7 @@ def unavailable_reason() -> str | None:
     return None
 
 
-class Postfix:
+class Postfix(Lifetime):
     """One server that a test owns; it knows the users of `dovecot` and delivers to it. `limit` in bytes."""
 
     host = "127.0.0.1"
@@ -196,11 +196,3 @@ class Postfix:
         """Stop it and take its queue away."""
         self.stop()
         shutil.rmtree(self.base, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -25,11 +25,11 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import pika
 
+from tests.servers.lifetime import Lifetime
 from tests.servers.ports import free_port
 
 _BIN = Path("/usr/lib/rabbitmq/bin")
@@ -65,7 +65,7 @@ def unavailable_reason() -> str | None:
     return None
 
 
-class RabbitMQ:
+class RabbitMQ(Lifetime):
     """One RabbitMQ node that a test owns; `tls` = (CA file, certificate, key) adds a TLS listener."""
 
     host = "127.0.0.1"
@@ -257,11 +257,3 @@ class RabbitMQ:
             self._epmd.wait(5)
             self._epmd = None
         shutil.rmtree(self.base, ignore_errors=True)
-
-    def __enter__(self) -> Self:
-        return self.start()
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()

@@ -24,10 +24,10 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from ssh.connection import Place
+from tests.servers.lifetime import Lifetime
 from tests.servers.rabbitmq import free_port
 
 _PROGRAM = "/usr/sbin/sshd"
@@ -60,7 +60,7 @@ def unavailable_reason() -> str | None:
     return None
 
 
-class Sshd:
+class Sshd(Lifetime):
     """One sshd that a test owns; `more` are further lines of its configuration."""
 
     host = "127.0.0.1"
@@ -191,16 +191,8 @@ class Sshd:
         self.stop()
         self.start()
 
-    def __enter__(self) -> Self:
-        try:
-            return self.start()
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """End it and take its folder away."""
         self.stop()
         shutil.rmtree(self.base, ignore_errors=True)
 
