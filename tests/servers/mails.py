@@ -17,7 +17,8 @@ from typing import Any
 import msgspec
 
 from daemon.jobs.model import Record
-from tests.servers.daemon import ArimonitorDaemon, wait_until
+from tests.servers.daemon import ArimonitorDaemon
+from tests.servers.waiting import DEADLINE, wait_until
 
 PERSON = "person@example.com"
 ADMIN = "admin@example.com"
@@ -102,7 +103,7 @@ class MailSite:
         files = sorted(self.outbox.glob("new/*"), key=lambda path: path.stat().st_mtime_ns)
         return [email.message_from_bytes(path.read_bytes(), policy=email.policy.default) for path in files]
 
-    def answer(self, number: int = 1, seconds: float = 20.0) -> Any:
+    def answer(self, number: int = 1, seconds: float = DEADLINE) -> Any:
         """The answer number N, once it is there; AssertionError where there are more."""
         wait_until(
             lambda: len(self.answers()) >= number,
@@ -138,7 +139,7 @@ class MailSite:
             base.close()
         return [msgspec.json.decode(body, type=Record) for (body,) in rows]
 
-    def settled(self, number: int = 1, seconds: float = 20.0) -> list[Record]:
+    def settled(self, number: int = 1, seconds: float = DEADLINE) -> list[Record]:
         """The records, once there are so many and all are final and no mail is left."""
 
         def over() -> bool:

@@ -11,7 +11,7 @@ from tests.servers.asterisk.outbound import OutboundAsterisk
 from tests.servers.asterisk.server import Asterisk
 from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 
 
 def asterisk(fake: FakeAri, name: str = "voip3", **other: Any) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def gaps(daemon: ArimonitorDaemon) -> list[dict[str, Any]]:
 
 
 def has_told(
-    daemon: ArimonitorDaemon, expected: set[tuple[str, str]], server: str = "voip3", seconds: float = 30
+    daemon: ArimonitorDaemon, expected: set[tuple[str, str]], server: str = "voip3", seconds: float = DEADLINE
 ) -> None:
     """Wait until exactly this is in the file sink."""
     wait_until(lambda: expected <= told(daemon, server).keys(), f"{len(expected)} messages", seconds)

@@ -70,7 +70,7 @@ def killed_and_started(site: MailSite) -> None:
 
 def check(site: MailSite, before: int, kind: str) -> str:
     """One more record, final; one more answer of it; its id."""
-    records = site.settled(before + 1, 30)
+    records = site.settled(before + 1)
     assert len(records) == before + 1, [(r.request.request_id, r.state, r.source) for r in records[before:]]
     (record,) = [r for r in records if r.changed_at == max(each.changed_at for each in records)]
     name = record.request.request_id

@@ -75,7 +75,7 @@ class Real:
         ]
         return [each for each in found if str(each["In-Reply-To"]) == f"<{ident}@mail.example.com>"]
 
-    def answer(self, ident: str, seconds: float = 30.0) -> Any:
+    def answer(self, ident: str, seconds: float = 60.0) -> Any:
         """The one answer to that mail, and the mail is away."""
         wait_until(
             lambda: self.inbox(ident),
@@ -141,7 +141,7 @@ def test_killed(real: Real, point: str) -> None:
     wait_until(
         lambda: real.inbox(point) and not real.imap.folder(),
         f"answered: {real.site.daemon.log_text()[-3000:]}",
-        30,
+        60,
     )
     wait_until(lambda: real.state() == "done", "done")
     found = real.inbox(point)
