@@ -134,10 +134,10 @@ class MaildirBox:
 
     def _letter(self, unique: str, path: Path) -> Letter | None:
         try:
-            header, sha256, size, received = self._offload.call(read_mail, path)
+            header, sha256, size, received, parts = self._offload.call(read_mail, path)
         except FileNotFoundError:  # moved by a mail program between the two looks
             return None
-        return Letter(uid=unique, header=header, body_sha256=sha256, size=size, received=received)
+        return Letter(unique, header, sha256, size, received, parts)
 
 
 class MaildirWayOut:
@@ -169,8 +169,8 @@ def file_name(message_id: str) -> str:
     return f"{hashlib.sha256(message_id.encode('utf-8', 'replace')).hexdigest()[:40]}.arimonitor"
 
 
-def read_mail(path: Path) -> tuple[bytes, str, int, float]:
-    """Header with its blank line, hash of the body, size, when it came. For the offload."""
+def read_mail(path: Path) -> tuple[bytes, str, int, float, tuple[str, ...]]:
+    """Header with its blank line, hash of the body, size, when it came, parts. For the offload."""
     body = BodyHash()
     with path.open("rb") as stream:
         status = os.fstat(stream.fileno())
@@ -180,7 +180,7 @@ def read_mail(path: Path) -> tuple[bytes, str, int, float]:
         body.feed(start[end:])
         while piece := stream.read(CHUNK):
             body.feed(piece)
-    return start[:end], body.hexdigest(), status.st_size, status.st_mtime
+    return start[:end], body.hexdigest(), status.st_size, status.st_mtime, body.parts
 
 
 def make(folder: Path) -> None:
