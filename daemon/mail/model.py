@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from daemon.errors import TransientError
+
 Kind = Literal["queued", "result", "refused", "help", "failed", "alert"]
 
 
@@ -39,6 +41,10 @@ class Answer(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class PutOff(TransientError):
+    """This mail, or a recipient of it, is not taken now (greylisting, a full mailbox); others may be."""
+
+
 class Mailbox(Protocol):
     """Where requests come from. A TransientError of it closes the connection; `new` opens another."""
 
@@ -65,7 +71,8 @@ class WayOut(Protocol):
     """Where answers go."""
 
     def send(self, answer: Answer) -> None:
-        """Hand it over. TransientError: try again; PermanentError: refused for good."""
+        """Hand it over. PutOff: try this one again; other TransientErrors: the way is closed;
+        PermanentError: refused for good."""
 
     def sent(self, message_id: str) -> bool | None:
         """Whether it was handed over already; None: can't be known."""
