@@ -45,8 +45,15 @@ class PutOff(TransientError):
     """This mail, or a recipient of it, is not taken now (greylisting, a full mailbox); others may be."""
 
 
+class MailRefused(TransientError):
+    """The mailbox refuses something about this mail; others may pass."""
+
+
 class Mailbox(Protocol):
-    """Where requests come from. A TransientError of it closes the connection; `new` opens another."""
+    """Where requests come from. A TransientError of it closes the connection; `new` opens another.
+
+    MailRefused by `accepted`, `done`, `aside`: this mail's own trouble, as far as can be told.
+    """
 
     def new(self) -> Sequence[Letter]:
         """The mails that nobody has finished with, oldest first; connects where it must."""
