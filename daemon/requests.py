@@ -22,6 +22,7 @@ from daemon.jobs.checkip import CheckIp
 from daemon.jobs.clerk import Clerk
 from daemon.jobs.composer import MailComposer
 from daemon.jobs.failpoints import reach_of
+from daemon.jobs.leftovers import Leftovers
 from daemon.jobs.macchange import MacChange
 from daemon.jobs.model import Command, Outcome, Request
 from daemon.jobs.office import Office
@@ -88,7 +89,11 @@ class Requests:
         tokens = TokensFile(now.mail.tokens_file)
         self._clerk = Clerk(self.book, work, lambda: policy_of(settings()))
         carried_out = works(settings, self.recordings)
-        self._lanes = tuple(Lane(lane, self.book, carried_out, work) for lane in ("recordings", "commands"))
+        self._leftovers = Leftovers(self.book, work, {"MACCHANGE": MacChange(settings).abandon})
+        self._lanes = (
+            Lane("recordings", self.book, carried_out, work),
+            Lane("commands", self.book, carried_out, work, leftovers=self._leftovers),
+        )
         self._answers = Answering(self.book, open_way_out(now), composer)
         mailbox = open_mailbox(now, self._heavy) if now.node.mode != "slave" else None
         self._mail = (
@@ -154,6 +159,8 @@ class Requests:
             yield Problem("answers", f"can't be sent: {self._answers.problem}")
         if self.book.unwritten:
             yield Problem("queue", f"{self.book.unwritten} files can't be written: see the log")
+        if self._leftovers.waiting:
+            yield Problem("queue", f"{self._leftovers.waiting} failed commands can't be undone: see the log")
         if self.book.paused and self._mail is None:
             yield Problem("queue", "paused by the operator")
 

@@ -2,7 +2,8 @@
 
     produced --> replying --> SMTP --> replied   (--> done, where there is no mail to move)
 
-A mail server that is away holds up answers only. What is found in `replying`
+A mail server that is away holds up answers only; one mail that it puts off,
+only that mail. What is found in `replying`
 after a crash is looked for among the sent ones first, and else sent again
 under the same Message-ID.
 """
@@ -19,13 +20,15 @@ from daemon.jobs import policy
 from daemon.jobs.book import Book, wait
 from daemon.jobs.model import Record
 from daemon.jobs.records import Fenced
-from daemon.mail.model import Answer, WayOut
+from daemon.mail.model import Answer, PutOff, WayOut
 from daemon.runtime.backoff import Backoff
 
 log = logging.getLogger("arimonitor.requests")
 
 _IDLE = 5.0  # seconds between two looks when nobody calls
 _POSTED = 20  # mails to the admin that wait at most
+_GIVE_UP = 5 * 86_400.0  # seconds that a mail is put off before it counts as refused (RFC 5321 4.5.4.1)
+_ADMIN = ""  # the mails to the admin, among those that are put off
 
 
 class Composer(Protocol):
@@ -48,8 +51,10 @@ class Answering:
         self._way_out = way_out
         self._composer = composer
         self._wake = book.wake()
-        self._pause = Backoff(first=policy.SEND_FIRST, factor=2.0, cap=policy.SEND_CAP)
+        self._pause = _pause()
         self._held_until = 0.0
+        self._put_off: dict[str, Backoff] = {}
+        self._post_after = 0.0
         self._posted: list[Answer] = []
         self.sent = 0
         self.given_up = 0
@@ -91,7 +96,9 @@ class Answering:
             if stop.is_set() or self._held():
                 return self._held()
             self._guarded(record, self._answer)
-        while self._posted and not self._held() and self._post_one():
+        waiting = {r.request.request_id for r in records} | {_ADMIN}
+        self._put_off = {name: pause for name, pause in self._put_off.items() if name in waiting}
+        while self._posted and not self._held() and self._post_after <= now and self._post_one():
             pass
         return self._soon(records)
 
@@ -114,6 +121,7 @@ class Answering:
             self._hand_over(answer)
         except TransientError as error:
             log.warning("a mail to the admin waits: %s", error)
+            self._post_after = self._book.now() + self._seconds(_ADMIN, error)
             return False
         except PermanentError as error:
             log.error("nobody takes a mail to the admin: %s", error)
@@ -161,24 +169,43 @@ class Answering:
             self._give_up(record, str(error))
             return False
         except TransientError as error:
-            log.warning("the answer of %s is sent later: %s", record.request.request_id, error)
-            why, wait_s = str(error), self._pause.delay(max(0, self._pause.attempts - 1))
-            self._book.advance(record, lambda r: policy.unsent(r, why, wait_s, self._book.now()))
+            why, now = str(error), self._book.now()
+            if isinstance(error, PutOff) and now - _begun(record) > _GIVE_UP:
+                log.error("nobody takes the answer of %s for days: %s", record.request.request_id, error)
+                self._give_up(record, why)
+                return False
+            wait_s = self._seconds(record.request.request_id, error)
+            log.warning(
+                "the answer of %s is sent later, in %.0f s: %s", record.request.request_id, wait_s, error
+            )
+            self._book.advance(record, lambda r: policy.unsent(r, why, wait_s, now))
             return False
         log.info("the answer of %s is sent: %s", record.request.request_id, answer.kind)
         return True
 
     def _hand_over(self, answer: Answer) -> None:
-        """To the way out. After a TransientError everything waits, longer each time."""
+        """To the way out. Where that is closed everything waits, longer each time."""
         try:
             self._way_out.send(answer)
+        except PutOff:
+            self._open_again()
+            raise
         except TransientError as error:
             self.problem = str(error)
             self._held_until = self._book.now() + self._pause.next()
             raise
-        self.problem = ""
+        self._open_again()
         self.sent += 1
+
+    def _open_again(self) -> None:
+        self.problem = ""
         self._pause.reset()
+
+    def _seconds(self, name: str, error: TransientError) -> float:
+        """Until it is tried again: by its own count where it alone was put off."""
+        if not isinstance(error, PutOff):
+            return self._held()
+        return self._put_off.setdefault(name, _pause()).next()
 
     def _confirm(self, record: Record, records: Sequence[Record]) -> None:
         """At most once: a confirmation that is lost does less harm than one told twice."""
@@ -212,3 +239,12 @@ class Answering:
     def status(self) -> dict[str, object]:
         """How many were sent, and what keeps the rest."""
         return {"sent": self.sent, "problem": self.problem}
+
+
+def _pause() -> Backoff:
+    return Backoff(first=policy.SEND_FIRST, factor=2.0, cap=policy.SEND_CAP)
+
+
+def _begun(record: Record) -> float:
+    """When it was asked for, or taken up again by the operator."""
+    return max(record.accepted_at, record.queued_at, record.started_at)

@@ -72,8 +72,7 @@ class Clerk:
     def _recover(self) -> None:
         book = self._book
         book.call(book.spool.prepare)
-        open_ = [r.request.request_id for r in book.store.listing("accepted", "assigned", "running")]
-        book.call(clear, self._work, open_)
+        book.call(clear, self._work)
         for record in book.store.listing():
             self._again(record)
             self._assign(record)

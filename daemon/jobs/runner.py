@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import shutil
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from threading import Event
 from typing import Protocol
@@ -18,6 +18,7 @@ from typing import Protocol
 from daemon.errors import PermanentError, RequestError, TransientError
 from daemon.jobs import policy
 from daemon.jobs.book import Book, wait
+from daemon.jobs.leftovers import Leftovers
 from daemon.jobs.model import Command, Failure, Outcome, Record, Request
 from daemon.jobs.records import Fenced
 from daemon.runtime.backoff import Backoff
@@ -43,6 +44,7 @@ class Lane:
 
     A recording's folder is new for each try; a command's is the same until it
     has an outcome, since its journal there says what was begun before a crash.
+    `leftovers` sees to the folders of those commands that failed.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Lane:
         works: Mapping[Command, Work],
         folder: Path,
         *,
+        leftovers: Leftovers | None = None,
         dice: Callable[[], float] = random.random,
     ) -> None:
         self.name = f"queue-{lane}"
@@ -59,6 +62,7 @@ class Lane:
         self._book = book
         self._works = works
         self._folder = folder
+        self._leftovers = leftovers
         self._dice = dice
         self._wake = book.wake()
         self._working = ""
@@ -85,6 +89,8 @@ class Lane:
         """Do what is due; seconds until the next look (0: at once)."""
         if self._book.paused:
             return _IDLE
+        if self._leftovers is not None:
+            self._leftovers.sweep()
         records = self._book.store.listing("assigned")
         record = policy.next_to_run(records, self._lane, self._book.now())
         if record is None:
@@ -127,8 +133,10 @@ class Lane:
         book.reach("produced" if record.state == "produced" else "requeued")
         book.write(record)
         book.nudge()
-        if fresh or record.state == "produced":
+        if fresh or record.outcome is not None:
             book.call(_remove, folder)
+        elif record.state == "produced" and self._leftovers is not None:
+            self._leftovers.given_up(record.request.request_id)
 
     def _try(self, record: Record, folder: Path) -> Callable[[Record], Record]:
         """Carry it out; the step that its record makes by it."""
@@ -169,13 +177,12 @@ class Lane:
         return {"working": self._working, "tries": self._tries}
 
 
-def clear(folder: Path, keep: Collection[str]) -> None:
-    """Take away what crashed works left, but for these names; make the folder. Raises TransientError."""
+def clear(folder: Path) -> None:
+    """Take away what crashed works on recordings left; make the folder. Raises TransientError."""
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        for left in folder.iterdir():
-            if left.name not in keep:
-                _remove(left)
+        for left in folder.glob("*.*"):  # a command's has no dot, and may have something to undo
+            _remove(left)
     except OSError as error:
         raise TransientError(f"the folder {folder} can't be made: {error.strerror}") from error
 

@@ -302,6 +302,7 @@ class ImapMailbox:
             body_sha256=body.hexdigest(),
             size=int(head.get(b"RFC822.SIZE", 0)),
             received=when.timestamp() if isinstance(when, datetime) else self._clock(),
+            parts=body.parts,
         )
 
     # -- putting away ----------------------------------------------------------------------

@@ -23,6 +23,7 @@ import msgspec
 from imapclient.exceptions import LoginError
 
 from daemon.errors import TransientError
+from daemon.mail.model import MailRefused
 from daemon.mail.oauth2 import TokenSource, xoauth2
 from daemon.settings import is_loopback
 
@@ -31,7 +32,7 @@ logging.getLogger("imapclient").setLevel(logging.WARNING)
 _PRINTED: Final = 160
 
 
-class ImapRefused(TransientError):
+class ImapRefused(MailRefused):
     """The server said NO or BAD to a command."""
 
 

@@ -22,6 +22,8 @@ from typing import Final
 
 import msgspec
 
+from daemon.mail.message import part_types
+
 ACCEPTED: Final = "$arimonitor-accepted"
 """A record of this mail exists."""
 DONE: Final = "$arimonitor-done"
@@ -149,6 +151,8 @@ def _note(message_id: str, subject: str, when: datetime) -> EmailMessage:
 class BodyHash:
     """SHA-256 of a body that comes in pieces, its line ends (CR LF, CR) as LF.
 
+    `parts`: the Content-Types of its parts, as far as they are in the first piece.
+
     >>> one = BodyHash(); one.feed(b"a\\r"); one.feed(b"\\nb"); two = BodyHash(); two.feed(b"a\\nb")
     >>> one.hexdigest() == two.hexdigest()
     True
@@ -157,9 +161,13 @@ class BodyHash:
     def __init__(self) -> None:
         self._hash = hashlib.sha256()
         self._held = b""
+        self._begun = False
+        self.parts: tuple[str, ...] = ()
 
     def feed(self, piece: bytes) -> None:
         """The next piece."""
+        if not self._begun:
+            self._begun, self.parts = True, part_types(piece[:CHUNK])
         data = self._held + piece
         self._held = b"\r" if data.endswith(b"\r") else b""
         self._hash.update(_lines(data[: len(data) - len(self._held)]))

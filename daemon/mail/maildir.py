@@ -11,7 +11,9 @@ in one place or in both, never in none.
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,12 +24,16 @@ from typing import Final
 
 from daemon.errors import TransientError
 from daemon.mail.imap_rules import CHUNK, HEADER_BYTES, BodyHash, aside_id, aside_note, message_id_of
-from daemon.mail.model import Answer, Letter
+from daemon.mail.model import Answer, Letter, MailRefused
 from daemon.runtime.offload import Offload
 
 POLL: Final = 0.5
 PER_LOOK: Final = 100
 MOST_KEPT: Final = 16 * 1024 * 1024
+TRIES: Final = 3
+_OF_THE_DISK: Final = frozenset((errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.ESTALE))
+
+log = logging.getLogger("arimonitor.mail")
 
 
 class MaildirBox:
@@ -40,6 +46,7 @@ class MaildirBox:
         self._offload, self._clock, self._poll = offload, clock, poll
         self._known: set[str] = set()
         self._kept: dict[str, Letter] = {}
+        self._failed: dict[str, int] = {}
         self._more = False
 
     def __str__(self) -> str:
@@ -79,7 +86,7 @@ class MaildirBox:
 
     def accepted(self, uid: str) -> None:
         """No longer new, as mail programs understand it."""
-        with _translated(self.folder):
+        with _translated(self.folder, uid):
             path = self._path(uid)
             if path is not None and path.parent.name == "new":
                 path.rename(self.folder / "cur" / f"{uid}:2,")
@@ -90,12 +97,15 @@ class MaildirBox:
 
     def aside(self, uid: str, reason: str) -> None:
         """To .Aside, with a note that says why."""
-        with _translated(self.folder):
+        with _translated(self.folder, uid):
             path = self._path(uid)
             if path is None:
                 return
-            with path.open("rb") as stream:
-                name = message_id_of(stream.read(HEADER_BYTES))
+            try:
+                with path.open("rb") as stream:
+                    name = message_id_of(stream.read(HEADER_BYTES))
+            except OSError:  # it may be why it is put aside
+                name = ""
             note = aside_note(uid, reason, name, self._clock())
             deliver(self.folder / ".Aside", file_name(aside_id(uid)), note)
         self._put_away(uid, ".Aside")
@@ -104,7 +114,7 @@ class MaildirBox:
         """Nothing is open."""
 
     def _put_away(self, uid: str, where: str) -> None:
-        with _translated(self.folder):
+        with _translated(self.folder, uid):
             path = self._path(uid)
             if path is not None:
                 make(self.folder / where)
@@ -120,7 +130,8 @@ class MaildirBox:
                 with os.scandir(self.folder / sub) as entries:
                     for entry in entries:
                         unique, _, flags = entry.name.partition(":2,")
-                        if not entry.name.startswith(".") and "T" not in flags:  # T: deleted
+                        mail = not entry.name.startswith(".") and "T" not in flags  # T: deleted
+                        if mail and entry.is_file(follow_symlinks=False):
                             found[unique] = Path(entry.path)
             except FileNotFoundError:  # before the first look
                 continue
@@ -134,10 +145,18 @@ class MaildirBox:
 
     def _letter(self, unique: str, path: Path) -> Letter | None:
         try:
-            header, sha256, size, received = self._offload.call(read_mail, path)
+            header, sha256, size, received, parts = self._offload.call(read_mail, path)
         except FileNotFoundError:  # moved by a mail program between the two looks
             return None
-        return Letter(uid=unique, header=header, body_sha256=sha256, size=size, received=received)
+        except OSError as error:
+            self._failed[unique] = self._failed.get(unique, 0) + 1
+            said = error.strerror or str(error)
+            log.warning("mail %s in %s can't be read: %s", ascii(unique), self.folder, said)
+            if self._failed[unique] >= TRIES:
+                self.aside(unique, f"The file could not be read: {said}")
+                del self._failed[unique]
+            return None
+        return Letter(unique, header, sha256, size, received, parts)
 
 
 class MaildirWayOut:
@@ -169,8 +188,8 @@ def file_name(message_id: str) -> str:
     return f"{hashlib.sha256(message_id.encode('utf-8', 'replace')).hexdigest()[:40]}.arimonitor"
 
 
-def read_mail(path: Path) -> tuple[bytes, str, int, float]:
-    """Header with its blank line, hash of the body, size, when it came. For the offload."""
+def read_mail(path: Path) -> tuple[bytes, str, int, float, tuple[str, ...]]:
+    """Header with its blank line, hash of the body, size, when it came, parts. For the offload."""
     body = BodyHash()
     with path.open("rb") as stream:
         status = os.fstat(stream.fileno())
@@ -180,7 +199,7 @@ def read_mail(path: Path) -> tuple[bytes, str, int, float]:
         body.feed(start[end:])
         while piece := stream.read(CHUNK):
             body.feed(piece)
-    return start[:end], body.hexdigest(), status.st_size, status.st_mtime
+    return start[:end], body.hexdigest(), status.st_size, status.st_mtime, body.parts
 
 
 def make(folder: Path) -> None:
@@ -228,8 +247,12 @@ def _sync(folder: Path) -> None:
 
 
 @contextmanager
-def _translated(folder: Path) -> Iterator[None]:
+def _translated(folder: Path, uid: str = "") -> Iterator[None]:
+    """`uid`: the mail that alone it is about, unless it is the disk's trouble."""
     try:
         yield
     except OSError as error:
-        raise TransientError(f"the maildir {folder} can't be used: {error.strerror or error}") from error
+        said = error.strerror or str(error)
+        if uid and error.errno not in _OF_THE_DISK:
+            raise MailRefused(f"the mail {uid!a} in {folder} can't be handled: {said}") from error
+        raise TransientError(f"the maildir {folder} can't be used: {said}") from error

@@ -115,7 +115,8 @@ def part_types(body: bytes) -> tuple[str, ...]:
 
 
 _PART = re.compile(
-    rb"^Content-Type:[ \t]*([A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60})", re.M | re.I
+    rb"^Content-Type:[ \t]*(?:\r?\n[ \t]+)?([A-Za-z0-9!#$&^_.+-]{1,60}/[A-Za-z0-9!#$&^_.+-]{1,60})",
+    re.M | re.I,
 )
 
 

@@ -8,6 +8,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from daemon.errors import TransientError
+
 Kind = Literal["queued", "result", "refused", "help", "failed", "alert"]
 
 
@@ -39,8 +41,19 @@ class Answer(msgspec.Struct, frozen=True):
     data: bytes
 
 
+class PutOff(TransientError):
+    """This mail, or a recipient of it, is not taken now (greylisting, a full mailbox); others may be."""
+
+
+class MailRefused(TransientError):
+    """The mailbox refuses something about this mail; others may pass."""
+
+
 class Mailbox(Protocol):
-    """Where requests come from. A TransientError of it closes the connection; `new` opens another."""
+    """Where requests come from. A TransientError of it closes the connection; `new` opens another.
+
+    MailRefused by `accepted`, `done`, `aside`: this mail's own trouble, as far as can be told.
+    """
 
     def new(self) -> Sequence[Letter]:
         """The mails that nobody has finished with, oldest first; connects where it must."""
@@ -65,7 +78,8 @@ class WayOut(Protocol):
     """Where answers go."""
 
     def send(self, answer: Answer) -> None:
-        """Hand it over. TransientError: try again; PermanentError: refused for good."""
+        """Hand it over. PutOff: try this one again; other TransientErrors: the way is closed;
+        PermanentError: refused for good."""
 
     def sent(self, message_id: str) -> bool | None:
         """Whether it was handed over already; None: can't be known."""

@@ -25,7 +25,7 @@ from daemon.jobs.records import Deposed, Fenced
 from daemon.mail import intake, message
 from daemon.mail.intake import Accept, Help, Ignore, Refuse
 from daemon.mail.message import Incoming
-from daemon.mail.model import Letter, Mailbox
+from daemon.mail.model import Letter, Mailbox, MailRefused
 from daemon.mail.policy import Policy
 from daemon.mail.tokens import Tokens
 from daemon.runtime.backoff import Backoff
@@ -37,6 +37,8 @@ TRIES = 3
 _LOOK = 30.0  # seconds between two looks, if nothing is announced before
 _BUSY = 1.0  # the same while requests are on their way: their mails are to be moved
 _PAUSED = 1.0
+_HELD = 30.0  # seconds before a mail is tried again that the mailbox refused; twice that the next time
+_LEFT = 3600.0  # the same where it can't even be put aside
 
 
 class MailMonitor:
@@ -50,12 +52,16 @@ class MailMonitor:
         book: Book,
         rules: Callable[[], Policy],
         tokens: Callable[[], Tokens],
+        *,
+        held: float = _HELD,
     ) -> None:
         self._mailbox = mailbox
         self._book = book
         self._rules = rules
         self._tokens = tokens
         self._of_mail: dict[str, str] = {}
+        self._hold = held
+        self._held: dict[str, float] = {}
         self.reading = True
         self.last_check: float | None = None
         """UTC seconds since 1970 of the last look that worked."""
@@ -96,10 +102,11 @@ class MailMonitor:
         here = frozenset(letter.uid for letter in letters)
         self._book.in_mailbox = here
         self._of_mail = {uid: name for uid, name in self._of_mail.items() if uid in here}
+        self._held = {uid: until for uid, until in self._held.items() if until > time.monotonic()}
         for letter in letters:
             if stop.is_set() or self._book.paused:
                 return
-            if letter.uid not in self._of_mail:
+            if letter.uid not in self._of_mail and letter.uid not in self._held:
                 self._handle(letter, here)
         self._move()
 
@@ -117,6 +124,8 @@ class MailMonitor:
             else:
                 self._known(letter, known, here)
             store.attempted(letter.uid)
+        except MailRefused as error:
+            self._refused(letter, tries, error)
         except (TransientError, PermanentError, Deposed):
             store.attempted(letter.uid)
             raise
@@ -129,6 +138,19 @@ class MailMonitor:
             log.exception("mail %s can't be handled, try %d", ascii(letter.uid), tries)
             if tries >= TRIES:
                 self._aside(letter, f"{type(error).__name__} while it was read; the log says more")
+
+    def _refused(self, letter: Letter, tries: int, error: MailRefused) -> None:
+        """The mailbox's trouble with one mail: later again, then aside; the others go on."""
+        log.warning("mail %s, try %d: %s", ascii(letter.uid), tries, error)
+        seconds = self._hold * tries
+        if tries >= TRIES:
+            try:
+                self._aside(letter, f"it was tried {TRIES} times: {error}")
+            except MailRefused as again:
+                log.error("mail %s can't be put aside and stays: %s", ascii(letter.uid), again)
+            # Aside, this ends with the next look, in which it is not.
+            seconds = _LEFT
+        self._held[letter.uid] = time.monotonic() + seconds
 
     def _decide(self, letter: Letter, incoming: Incoming) -> None:
         book = self._book
@@ -170,7 +192,10 @@ class MailMonitor:
 
     def _mark(self, letter: Letter, record: Record) -> None:
         """The mark is an index only, for a store that was lost: the record is what counts."""
-        self._mailbox.accepted(letter.uid)
+        try:
+            self._mailbox.accepted(letter.uid)
+        except MailRefused as error:
+            log.warning("mail %s has no mark that it was accepted: %s", ascii(letter.uid), error)
         self._of_mail[letter.uid] = record.request.request_id
         self._book.reach("flagged")
         if policy.step_of(record) == "assign":
@@ -198,7 +223,14 @@ class MailMonitor:
         """The mails of what is answered go away; with that a request is done."""
         book = self._book
         for record in self._answered():
-            self._mailbox.done(record.uid)
+            if record.uid in self._held:
+                continue
+            try:
+                self._mailbox.done(record.uid)
+            except MailRefused as error:
+                log.warning("the mail of %s is not moved yet: %s", record.request.request_id, error)
+                self._held[record.uid] = time.monotonic() + self._hold
+                continue
             book.reach("moved")
             try:
                 record = book.advance(record, lambda r: policy.finished(r, book.now()))

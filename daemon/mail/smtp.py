@@ -4,9 +4,10 @@ What an answer's fate depends on is told apart:
 
 =====================================================  ==============
 every recipient refused with 5xx, or the content        PermanentError
-4xx, a cut, a timeout, a login or a sender refused      TransientError
+4xx for the server, a cut, a timeout, a login refused   TransientError
+4xx for the content or for every recipient              PutOff: others may pass
 some taken, some 5xx                                    sent; the log names the others
-some taken, some 4xx                                    TransientError; the next try is for those alone
+some taken, some 4xx                                    PutOff; the next try is for those alone
 =====================================================  ==============
 
 A cut after the mail was handed over can't be told from one before: it is sent
@@ -29,7 +30,7 @@ from threading import Lock
 from typing import Final
 
 from daemon.errors import PermanentError, TransientError
-from daemon.mail.model import Answer
+from daemon.mail.model import Answer, PutOff
 from daemon.mail.oauth2 import TokenSource, xoauth2
 from daemon.mail.sent import SentFolder, kept
 from daemon.runtime.deadline import deadline
@@ -82,7 +83,7 @@ class SmtpWayOut:
         return str(self.access)
 
     def send(self, answer: Answer) -> None:
-        """Hand it over. TransientError: try again; PermanentError: refused for good."""
+        """Hand it over, as WayOut says."""
         with self._lock:
             try:
                 with deadline(STEP, f"{self.access}, sending {answer.message_id},"):
@@ -135,7 +136,7 @@ class SmtpWayOut:
         later = [who for who, (code, _) in refused.items() if code < 500]
         if later:
             code, said = refused[later[0]]
-            raise TransientError(f"{self.access} puts off {', '.join(later)}: {code} {said}")
+            raise PutOff(f"{self.access} puts off {', '.join(later)}: {code} {said}")
         if not has:
             who, (code, said) = next(iter(refused.items()))
             raise PermanentError(f"{self.access} refuses {who}: {code} {said}")
@@ -168,8 +169,10 @@ class SmtpWayOut:
             return refused
         code, said = link.data(answer.data)
         if code != 250:
+            if code == 421:
+                raise smtplib.SMTPServerDisconnected(_words(said))
             text = f"{self.access} refuses the mail: {code} {_words(said)}"
-            raise PermanentError(text) if code >= 500 else TransientError(text)
+            raise PermanentError(text) if code >= 500 else PutOff(text)
         return refused
 
     def _fits(self, link: smtplib.SMTP, answer: Answer) -> None:

@@ -14,6 +14,7 @@ import imapclient
 import pytest
 
 from daemon.errors import TransientError
+from daemon.mail import message
 from daemon.mail.imap import ImapMailbox
 from daemon.mail.imap_link import Access, LoginRefused
 from daemon.mail.oauth2 import TokenSource
@@ -22,6 +23,7 @@ from daemon.runtime.offload import Offload
 from tests.servers import certificate, dovecot
 from tests.servers.daemon import wait_until
 from tests.servers.dovecot import Dovecot
+from tests.servers.mails import invitation
 from tests.servers.tokens import TokenServer
 
 WHY_NOT = dovecot.unavailable_reason()
@@ -127,6 +129,13 @@ def test_a_mail_is_seen_hashed_and_moved(server: Dovecot, box: ImapMailbox) -> N
     assert subjects(server.folder("Done")) == ["n1"]
     (name,) = [name for name, content in server.folder("Done").items() if b"Subject: n1" in content]
     assert "S" in name.partition(":2,")[2]
+
+
+def test_an_invitation_is_known_by_its_parts(server: Dovecot, box: ImapMailbox) -> None:
+    server.deliver(invitation("RAMAIS=1121") + b"x" * 600_000)
+    (letter,) = box.new()
+    assert letter.parts == ("text/plain", "text/html", "text/calendar")
+    assert message.read(letter).robot == "it is a report, a receipt or an invitation"
 
 
 def test_idle_sees_a_delivery(server: Dovecot, box: ImapMailbox) -> None:

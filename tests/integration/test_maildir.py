@@ -12,9 +12,11 @@ from threading import Event
 import pytest
 
 from daemon.errors import TransientError
+from daemon.mail import message
 from daemon.mail.maildir import MaildirBox, MaildirWayOut
 from daemon.mail.model import Answer
 from daemon.runtime.offload import Offload
+from tests.servers.mails import invitation
 
 
 @pytest.fixture
@@ -46,6 +48,13 @@ def test_new_read_or_not_oldest_first(box: MaildirBox) -> None:
     assert one.header == b"Subject: a\r\nX: y\r\n\r\n"
     assert one.body_sha256 == two.body_sha256 == hashlib.sha256(b"hello\nworld\n").hexdigest()
     assert (two.received, two.size) == (1_761_562_790, 24)
+
+
+def test_an_invitation_is_known_by_its_parts(box: MaildirBox) -> None:
+    put(box, "1.a", invitation("RAMAIS=1121"))
+    (letter,) = box.new()
+    assert letter.parts == ("text/plain", "text/html", "text/calendar")
+    assert message.read(letter).robot == "it is a report, a receipt or an invitation"
 
 
 @pytest.mark.parametrize("data", [b"", b"Subject: x", b"\n", b"\n\nbody", b"Subject: x\n\n"])

@@ -12,7 +12,7 @@ import pytest
 from daemon.errors import PermanentError, TransientError
 from daemon.mail.envelope import People, compose
 from daemon.mail.imap_link import Access
-from daemon.mail.model import Answer
+from daemon.mail.model import Answer, PutOff
 from daemon.mail.oauth2 import TokenSource
 from daemon.mail.sent import SentFolder
 from daemon.mail.smtp import ServerRefused, SmtpAccess, SmtpWayOut
@@ -120,7 +120,7 @@ def test_one_recipient_put_off(imap: Dovecot, smtp: Postfix) -> None:
     out = SmtpWayOut(access(smtp))
     mail = answer("admin-later", "later@example.com", "monitor@example.com")
     for _ in range(3):
-        with pytest.raises(TransientError, match=r"puts off later@.*: 450"):
+        with pytest.raises(PutOff, match=r"puts off later@.*: 450"):
             out.send(mail)
     wait_until(lambda: arrived(imap, "admin-later"), "the requester has it")
     out.send(answer("after", "monitor@example.com"))
@@ -170,10 +170,11 @@ def test_login_by_token() -> None:
         ({"mail": "553 not your address"}, ServerRefused, "553 not your address"),
         ({"mail": "552 too much"}, PermanentError, "too large"),
         ({"rcpt": "421 closing"}, TransientError, "421|closing|broke off"),
-        ({"rcpt": "450 greylisted"}, TransientError, "puts off monitor@example.com: 450 greylisted"),
+        ({"rcpt": "450 greylisted"}, PutOff, "puts off monitor@example.com: 450 greylisted"),
         ({"rcpt": "550 unknown"}, PermanentError, "refuses monitor@example.com: 550 unknown"),
         ({"data": "cut"}, TransientError, "broke off"),
-        ({"data-end": "451 disk full"}, TransientError, "451 disk full"),
+        ({"data-end": "451 try later"}, PutOff, "451 try later"),
+        ({"data-end": "421 closing"}, TransientError, "broke off"),
         ({"data-end": "554 looks like spam"}, PermanentError, "554 looks like spam"),
         ({"data-end": "cut"}, TransientError, "broke off"),
         ({"data-end": "silence"}, TransientError, "did not answer within 1 s"),
@@ -185,6 +186,7 @@ def test_what_goes_wrong_on_the_way(faults: dict[str, str], error: type[Exceptio
         with pytest.raises(error, match=words) as caught:
             out.send(answer("x", "monitor@example.com"))
         assert isinstance(caught.value, TransientError) is (error is not PermanentError)
+        assert isinstance(caught.value, PutOff) is (error is PutOff)
         server.faults.clear()
         out.send(answer("x", "monitor@example.com"))  # the next try opens another connection
         assert b"<x.result@example.com>" in server.mails[-1]

@@ -2,8 +2,9 @@
 
     with FakeSmtp({"data-end": "cut"}) as server: ...
 
-`faults` names a step (greet, ehlo, mail, rcpt, data, data-end) and what
-happens there: "cut", "silence", or a whole reply such as "451 later".
+`faults` names a step (greet, ehlo, mail, rcpt, data, data-end; "rcpt ADDRESS" for
+one recipient) and what happens there: "cut", "silence", or a whole reply such as
+"451 later".
 `server.mails` are the mails that came to their end.
 """
 
@@ -68,7 +69,9 @@ class FakeSmtp:
                 case b"MAIL":
                     self._say(link, "mail", "250 ok")
                 case b"RCPT":
-                    self._say(link, "rcpt", "250 ok")
+                    who = line.decode().partition("<")[2].partition(">")[0]
+                    one = f"rcpt {who}"
+                    self._say(link, one if one in self.faults else "rcpt", "250 ok")
                 case b"DATA":
                     if self._say(link, "data", "354 go on"):
                         mail = b""

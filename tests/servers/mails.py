@@ -48,6 +48,22 @@ def mail(subject: str, *, sender: str = PERSON, ident: str = "one", body: str = 
     return bytes(made)
 
 
+def invitation(subject: str, ident: str = "invitation") -> bytes:
+    """A calendar's invitation as Outlook and Gmail send it: one of the alternatives of a multipart."""
+    made = EmailMessage(policy=email.policy.SMTP)
+    made["From"] = PERSON
+    made["To"] = "arimonitor@example.com"
+    made["Subject"] = subject
+    made["Date"] = "Mon, 27 Oct 2025 08:00:00 -0300"
+    made["Message-ID"] = f"<{ident}@mail.example.com>"
+    made.set_content("Reunião às 8h.\n")
+    made.add_alternative("<p>Reunião às 8h.</p>", subtype="html")
+    made.add_alternative(
+        "BEGIN:VCALENDAR\nMETHOD:REQUEST\nEND:VCALENDAR\n", subtype="calendar", params={"method": "REQUEST"}
+    )
+    return bytes(made)
+
+
 def recordings(folder: Path, number: int = 3, extension: str = "1121", seconds: float = 0.2) -> Path:
     """A tree of WAVs of one extension on 27/10/2025, one a minute from 09:00; `folder` is its root."""
     day = folder / "2025" / "10" / "27"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import struct
 import threading
+import time
 from contextlib import suppress
 
 
@@ -16,6 +17,10 @@ class Relay:
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._flows = threading.Event()
         self._flows.set()
+        self.cut_in = 0
+        """Cut everything once so many more bytes have come from the server; 0: no."""
+        self.pause = 0.0
+        """Seconds before each piece is passed on."""
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
 
@@ -70,6 +75,13 @@ class Relay:
                 self._flows.wait()
                 if not data:
                     break
+                if self.pause:
+                    time.sleep(self.pause)  # what is tested: a slow way
+                if self.cut_in and source.getpeername()[1] == self._target:
+                    self.cut_in -= len(data)
+                    if self.cut_in <= 0:
+                        self.cut_in = 0
+                        self.cut()
                 sink.sendall(data)
         with suppress(OSError):
             sink.shutdown(socket.SHUT_WR)

@@ -251,5 +251,6 @@ def test_the_letter_of_a_whole_mail() -> None:
 
 def test_the_types_of_a_bodys_parts() -> None:
     body = b"--x\nContent-Type: text/plain; charset=utf-8\n\nhi\n--x\ncontent-type: TEXT/Calendar; method=REQUEST\n"
+    assert part_types(b"Content-Type:\r\n text/Calendar; method=REQUEST\r\n") == ("text/calendar",)
     assert part_types(body) == ("text/plain", "text/calendar")
     assert len(part_types(b"Content-Type: a/b\n" * 500)) == 50
