@@ -44,6 +44,8 @@ def test_index_and_find(site: Path) -> None:
     assert "27/10/2025 09:00:00  1121 -> 1130" in done.stdout
     done = run(site, "find", "--ramais", "1121", *days, "--json")
     assert json.loads(done.stdout)[0]["started"] == "2025-10-27T09:00:00-03:00"
+    typed = ("--inicio", "27.10.25 8h", "--fim", "27/10/2025")  # as in subjects: until 23:59
+    assert run(site, "find", "--ramais", "1120-1122;1121", *typed).returncode == 0
     assert run(site, "find", "--ramais", "1999", *days).returncode == 1
     assert run(site, "find", "--ramais", "11,12", *days).returncode == 2
     assert run(site, "find", "--ramais", "1121", "--inicio", "31/02/2025 08:00", "--fim", "x").returncode == 2
