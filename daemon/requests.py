@@ -7,9 +7,10 @@ Nothing of it is there in shadow mode; in mode slave the mailbox is not read.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -32,9 +33,10 @@ from daemon.jobs.runner import Lane, Work
 from daemon.jobs.spool import Spool
 from daemon.mail.alarms import Facts
 from daemon.mail.alerts import Alerts
+from daemon.mail.extensions import not_allowed
 from daemon.mail.monitor import MailMonitor
 from daemon.mail.opening import open_mailbox, open_way_out
-from daemon.mail.policy import policy_of
+from daemon.mail.policy import Policy, policy_of
 from daemon.mail.tokens_file import TokensFile
 from daemon.mail.trust import TOO_MANY
 from daemon.recordings.desk import Recordings
@@ -65,7 +67,9 @@ class Requests:
         self._snapshot = snapshot
         self._heavy = Offload(2)
         self.recordings = Recordings(
-            now, self._heavy.call, colleagues=lambda asked: colleagues(directories(), asked)
+            now,
+            self._heavy.call,
+            colleagues=lambda request: colleagues(directories(), request, policy_of(settings())),
         )
         # A pool of its own: the records have one caller at a time, and no ZIP stands before them.
         self._offload = Offload(1)
@@ -189,22 +193,28 @@ class Requests:
 
     def _facts(self) -> Facts:
         """How things are, for the alerts."""
-        now, folder = self._snapshot(), self._settings().node.data_dir
+        now, settings = self._snapshot(), self._settings()
         away = self._mail.away_since if self._mail is not None else None
-        try:
-            free: int | None = shutil.disk_usage(folder).free
-        except OSError:
-            free = None  # the folder is away: others say so
+        fullest = _fullest((settings.node.data_dir, settings.recordings.publish_dir))
         return Facts(
             mailbox_away=None if away is None else self.book.now() - away,
             mailbox_problem=self._mail.problem if self._mail is not None else "",
             outbox_oldest=max((broker.oldest_s for broker in now.brokers), default=0.0),
             outbox_messages=sum(broker.outbox for broker in now.brokers),
-            free_bytes=free,
-            data_dir=str(folder),
+            free_bytes=None if fullest is None else fullest[0],
+            data_dir="" if fullest is None else str(fullest[1]),
             gaps=sum(asterisk.gaps for asterisk in now.asterisk),
             undeliverable=self._answers.given_up,
         )
+
+
+def _fullest(folders: Iterable[Path]) -> tuple[int, Path] | None:
+    """Bytes free on the fullest disk of these folders; one that is away is told of by others."""
+    free: list[tuple[int, Path]] = []
+    for folder in folders:
+        with contextlib.suppress(OSError):
+            free.append((shutil.disk_usage(folder).free, folder))
+    return min(free, default=None)
 
 
 def _limits(settings: Settings) -> Limits:
@@ -242,12 +252,20 @@ def works(settings: Callable[[], Settings], recordings: Recordings) -> dict[Comm
     return {"RAMAIS": ramais, "CHECKIP": CheckIp(settings), "MACCHANGE": MacChange(settings)}
 
 
-def colleagues(directories: Iterable[Directory], extensions: Sequence[str]) -> list[str]:
-    """The other extensions of the same clients."""
-    found: dict[str, None] = {}
+def colleagues(directories: Iterable[Directory], request: Request, policy: Policy) -> list[str]:
+    """The other extensions of the client asked about, as far as the sender may ask for them.
+
+    Nobody's where the extensions are of several clients; an extension that has
+    another client on another Asterisk is nobody's colleague.
+    """
+    clients: dict[str, set[str]] = {}
     for directory in directories:
-        clients = {directory.client_of(extension) for extension in extensions} - {None}
         for entry in directory.endpoints.values():
-            if entry.client in clients and entry.name not in extensions:
-                found[entry.name] = None
-    return list(found)
+            clients.setdefault(entry.name, set()).add(entry.client)
+    asked = request.parameters["ramais"].split(",")
+    theirs = set().union(*(clients.get(extension, set()) for extension in asked)) - {""}
+    if len(theirs) != 1:
+        return []
+    found = [name for name, owners in clients.items() if owners == theirs and name not in asked]
+    refused = set(not_allowed(found, policy.rights_of(request.from_email).extensions))
+    return [name for name in found if name not in refused]

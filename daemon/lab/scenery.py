@@ -33,6 +33,7 @@ from daemon.errors import ConfigurationError, FatalError, PermanentError, Transi
 from daemon.lab import post
 from daemon.lab.people import Company, companies
 from daemon.lab.player import Player
+from daemon.lab.recordings import make_samples
 from daemon.lab.server import LabServer
 from daemon.lab.story import Story, read
 from daemon.lab.welcome import welcome
@@ -130,7 +131,7 @@ def prepare(
         _copy(package / "calls", places["calls"])
         people = _people(places["definitions"], package / "definitions")
         now = datetime.now(ZoneInfo("America/Sao_Paulo"))
-        post.recordings(places["recordings"], people, now)
+        make_samples(places["recordings"], people, now)
         post.mails(folder / "mails", people, now)
     except OSError as error:
         raise FatalError(

@@ -19,7 +19,8 @@ from zoneinfo import ZoneInfo
 
 from daemon.errors import PermanentError, RequestError, TransientError
 from daemon.jobs.model import NothingFound, RecordingsSent, Request, Row
-from daemon.recordings import links, when
+from daemon.mail import dates
+from daemon.recordings import links
 from daemon.recordings.bundle import BadFile, Item, Packer
 from daemon.recordings.local import LocalStore
 from daemon.recordings.model import Found, LeftOut, Recording
@@ -42,7 +43,8 @@ class Recordings:
     """The recordings of one node. Every method may be called from any greenlet; `send` many at once.
 
     `offload(function, *data)` runs it in a native thread; `colleagues` gives
-    the other extensions of the same client, for what is said where nothing is found.
+    the other extensions of the same client that the requester may ask for, for
+    what is said where nothing is found.
     """
 
     def __init__(
@@ -50,7 +52,7 @@ class Recordings:
         settings: Settings,
         offload: Callable[..., Any],
         *,
-        colleagues: Callable[[Sequence[str]], Sequence[str]] = lambda _: (),
+        colleagues: Callable[[Request], Sequence[str]] = lambda _: (),
         clock: Callable[[], float] = time.time,
         reserve: int = RESERVE,
     ) -> None:
@@ -118,8 +120,7 @@ class Recordings:
     # -- the steps -----------------------------------------------------------
     def _send(self, request: Request, folder: Path, publication: str) -> RecordingsSent | NothingFound:
         extensions = tuple(request.parameters["ramais"].split(","))
-        begin = when.read(request.parameters["inicio"], self.timezone)
-        end = when.whole_minute(when.read(request.parameters["fim"], self.timezone))
+        begin, end = dates.span(request.parameters, self.timezone)
         try:
             store = self.store(request.audios_from)
             found = store.find(extensions, begin, end)
@@ -160,7 +161,7 @@ class Recordings:
         log.info(
             "request %s finds no recording that can be given; %d left out", request.request_id, len(missing)
         )
-        return NothingFound(store.near(*asked, self._colleagues(asked[0])), tuple(missing))
+        return NothingFound(store.near(*asked, self._colleagues(request)), tuple(missing))
 
     def _bound(self, found: Found) -> None:
         limits = self.settings.recordings
@@ -334,16 +335,17 @@ class Recordings:
 
     # -- what was published ------------------------------------------------------
     def prune(self) -> int:
-        """Delete publications that nobody can fetch any more; how many."""
-        keep = self.settings.recordings.keep_days * 86_400.0
-        gone = self._offload(self.shelf.expired, keep)
+        """Delete publications older than keep_days whose links have ended; how many. 0 keeps them all."""
+        days = self.settings.recordings.keep_days
+        gone = self._offload(self.shelf.expired, days * 86_400.0) if days else []
         for publication, note in gone:
             if note.place == "s3":
                 self._bucket().delete(f"{self._bucket().published}{publication}/")
             self._offload(self.shelf.remove, publication)
             log.info(
-                "publication %s... of request %s has expired and is deleted", publication[:8], note.request_id
-            )
+                "publication %s... of request %s is older than recordings.keep_days and is deleted",
+                publication[:8], note.request_id,
+            )  # fmt: skip
         self._offload(self.shelf.prune_parts)
         return len(gone)
 

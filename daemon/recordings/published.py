@@ -27,8 +27,6 @@ from daemon.recordings.model import LeftOut
 _KEY_BYTES: Final = 32
 _OURS: Final = re.compile(r"[0-9a-f]{32}")
 _PARTS: Final = re.compile(r"\.[0-9a-f]{32}\.part")
-GRACE: Final = 24 * 3600.0
-"""Seconds between the end of its links and the deletion of a publication."""
 _STALE_PART: Final = 24 * 3600.0
 
 
@@ -131,7 +129,7 @@ class Shelf:
             path.unlink(missing_ok=True)
 
     def expired(self, keep: float) -> list[tuple[str, Note]]:
-        """Publications whose links ended GRACE ago and that are older than `keep` seconds."""
+        """Publications whose links have ended and that are older than `keep` seconds."""
         now = self._clock()
         found = []
         for path in sorted(self.notes.glob("*.json")):
@@ -140,7 +138,7 @@ class Shelf:
                     note = msgspec.json.decode(path.read_bytes(), type=Note)
                 except (FileNotFoundError, msgspec.DecodeError):
                     continue  # no note of ours any more: somebody's file is left alone
-                if now > note.expires + GRACE and now > note.published + keep:
+                if now > note.expires and now > note.published + keep:
                     found.append((path.stem, note))
         return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
 import sys
 import time
 from pathlib import Path
@@ -14,7 +13,10 @@ from zoneinfo import ZoneInfo
 import msgspec
 
 from daemon.errors import PermanentError, RequestError, TransientError
-from daemon.recordings import tree, when
+from daemon.jobs.model import Failure
+from daemon.mail import dates, extensions, reasons
+from daemon.mail.mistakes import Mistake
+from daemon.recordings import tree
 from daemon.recordings.desk import INDEX, Recordings
 from daemon.recordings.model import Recording
 from daemon.recordings.names import shown
@@ -24,7 +26,7 @@ from daemon.settings import file as settingsfile
 from daemon.shell import send
 
 FOUND, NONE, USAGE, FAILED = 0, 1, 2, 3
-_EXTENSION = re.compile(r"[0-9]{3,8}")
+_MOST = 1000  # extensions at once: as many as [queue] max_extensions can allow
 
 
 def add(commands: Any) -> None:
@@ -50,21 +52,21 @@ def find(arguments: argparse.Namespace) -> int:
     """0 found, 1 none, 2 bad parameters, 3 could not search."""
     settings = _settings(arguments)
     timezone = ZoneInfo(settings.node.timezone)
-    extensions = [word for word in re.split(r"[,; ]+", arguments.ramais) if word]
     try:
-        begin, end = when.read(arguments.inicio, timezone), when.read(arguments.fim, timezone)
-    except ValueError as error:
-        return _complain(str(error), USAGE)
-    wrong = [word for word in extensions if not _EXTENSION.fullmatch(word)]
-    if wrong or not extensions:
-        return _complain(f"an extension has 3 to 8 digits: {', '.join(wrong) or 'there is none'}", USAGE)
+        wanted = extensions.several(arguments.ramais.strip(), _MOST)
+        inicio, fim = (
+            dates.normal(dates.moment(key, text.strip(), timezone))
+            for key, text in (("INICIO", arguments.inicio), ("FIM", arguments.fim))
+        )
+    except Mistake as mistake:
+        told = reasons.sentence(Failure(mistake.code, mistake.names), settings.node.language)
+        return _complain(told, USAGE)
+    begin, end = dates.span({"inicio": inicio, "fim": fim}, timezone)
     if end < begin:
         return _complain("--fim is before --inicio", USAGE)
     pool = Offload()
     try:
-        found = Recordings(settings, pool.call).find(
-            extensions, begin, when.whole_minute(end), arguments.source
-        )
+        found = Recordings(settings, pool.call).find(wanted, begin, end, arguments.source)
     except RequestError as error:
         return _complain(str(error), USAGE)
     except (TransientError, PermanentError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import struct
 import wave
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import cache
 from pathlib import Path
@@ -55,10 +56,16 @@ def settings(folder: Path, **recordings: Any) -> Settings:
     return Settings.model_validate({"node": {"data_dir": str(folder / "data")}, "recordings": chosen})
 
 
-def desk(folder: Path, clock: Clock | None = None, **recordings: Any) -> Recordings:
+def desk(
+    folder: Path,
+    clock: Clock | None = None,
+    colleagues: Callable[[Request], Sequence[str]] = lambda _: (),
+    **recordings: Any,
+) -> Recordings:
     return Recordings(
         settings(folder, **recordings),
         offload(),
+        colleagues=colleagues,
         clock=clock or Clock(1_800_000_000.0),
         reserve=1 << 20,
     )

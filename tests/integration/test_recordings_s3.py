@@ -121,7 +121,7 @@ def fetch(url: str) -> tuple[int, bytes]:
 
 def test_sent_from_the_bucket_with_presigned_links(server: S3, tmp_path: Path) -> None:
     clock = Clock(time.time())
-    made = desk(tmp_path, clock, s3=chosen(server), audios_from="s3")
+    made = desk(tmp_path, clock, s3=chosen(server), audios_from="s3", keep_days=2)
     outcome = made.send(request("1121,1122", fim="28/10/2025 18:00"), tmp_path / "work")
     assert isinstance(outcome, RecordingsSent)
     assert [row.origin for row in outcome.rows] == ["1121", "1150", "1140"]
@@ -135,7 +135,7 @@ def test_sent_from_the_bucket_with_presigned_links(server: S3, tmp_path: Path) -
     assert fetch(outcome.rows[2].link)[1][:2] == b"\xff\xe3"
     assert fetch(outcome.bundle.replace("Signature=", "Signature=0"))[0] in (400, 403)
     assert made.send(request("1121,1122", fim="28/10/2025 18:00"), tmp_path / "work").rows[0].origin == "1121"  # type: ignore[union-attr]
-    # What was published is not found as a recording, and is deleted when it has expired.
+    # What was published is not found as a recording, and is deleted after keep_days.
     assert len(made.find(["1121", "1122"], BEGIN, END).recordings) == 3
     objects = list((server.folder / "audio/published").rglob("*.*"))
     assert sorted(path.name for path in objects) == ["00003.mp3", "bundle.zip"]

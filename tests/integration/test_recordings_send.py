@@ -11,13 +11,15 @@ import signal
 import subprocess
 import sys
 import zipfile
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from daemon.errors import RequestError, TransientError
 from daemon.jobs.model import NothingFound, RecordingsSent
-from daemon.recordings.model import LeftOut
+from daemon.recordings import tree
+from daemon.recordings.model import LeftOut, Near
 from tests.integration.outbox_parts import Clock
 from tests.integration.recording_parts import desk, request, write_mp3, write_wav
 from tests.servers.waiting import wait_until
@@ -96,7 +98,14 @@ def test_one_bad_file_never_spoils_a_request(tmp_path: Path) -> None:
 
 def test_nothing_found_says_what_is_near(tmp_path: Path) -> None:
     write_mp3(tmp_path / "calls/internal-1121-1130-20251020-090000-1.mp3")
-    assert desk(tmp_path).send(request(), tmp_path / "work") == NothingFound()
+    write_mp3(tmp_path / "calls/internal-1123-1130-20251027-090000-2.mp3")
+    write_mp3(tmp_path / "calls/internal-1124-1130-20251027-100000-3.mp3")
+    made = desk(tmp_path, colleagues=lambda asked: ["1123"])
+    # From the index alone; without one nothing is said.
+    assert made.send(request(), tmp_path / "work") == NothingFound()
+    tree.sweep(made.index, [str(tmp_path / "calls")], lambda *_: None)
+    near = Near(((date(2025, 10, 20), 1),), (("1123", 1),))
+    assert made.send(request(), tmp_path / "work") == NothingFound(near)
 
 
 def test_too_many_are_refused_before_the_work(tmp_path: Path) -> None:
@@ -142,7 +151,7 @@ def test_nobodys_recordings_mix(tmp_path: Path) -> None:
 def test_expired_publications_are_deleted_and_others_are_left(tmp_path: Path) -> None:
     write_mp3(tmp_path / "calls/internal-1121-1130-20251027-090000-1.mp3")
     clock = Clock(1_800_000_000.0)
-    made = desk(tmp_path, clock)
+    made = desk(tmp_path, clock, keep_days=2)
     made.send(request(), tmp_path / "work")
     foreign = tmp_path / "data/audios/somebody.zip"
     foreign.write_bytes(b"not ours")
@@ -152,6 +161,27 @@ def test_expired_publications_are_deleted_and_others_are_left(tmp_path: Path) ->
     assert made.prune() == 1
     assert [path.name for path in (tmp_path / "data/audios").iterdir()] == ["somebody.zip"]
     assert list((tmp_path / "data/published").iterdir()) == []
+
+
+def test_links_outlive_keep_days(tmp_path: Path) -> None:
+    write_mp3(tmp_path / "calls/internal-1121-1130-20251027-090000-1.mp3")
+    clock = Clock(1_800_000_000.0)
+    made = desk(tmp_path, clock, keep_days=1, link_hours=72)
+    made.send(request(), tmp_path / "work")
+    clock.now += 71 * 3600
+    assert made.prune() == 0
+    clock.now += 2 * 3600
+    assert made.prune() == 1
+
+
+def test_without_keep_days_nothing_is_ever_deleted(tmp_path: Path) -> None:
+    write_mp3(tmp_path / "calls/internal-1121-1130-20251027-090000-1.mp3")
+    clock = Clock(1_800_000_000.0)
+    made = desk(tmp_path, clock)
+    made.send(request(), tmp_path / "work")
+    clock.now += 40_000 * 86_400
+    assert made.prune() == 0
+    assert published(tmp_path).is_file()
 
 
 def test_the_disk_is_full(tmp_path: Path) -> None:
@@ -186,6 +216,7 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
+from datetime import date
 from pathlib import Path
 from tests.integration.recording_parts import desk, request
 folder = Path(sys.argv[1])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from daemon.lab.people import Company, Phone
 from daemon.lab.recordings import make_samples
 from daemon.preflight.recordings import recordings as checks
 from tests.integration.recording_parts import SAO_PAULO, desk, moment, settings, write_mp3
@@ -44,6 +46,8 @@ def test_index_and_find(site: Path) -> None:
     assert "27/10/2025 09:00:00  1121 -> 1130" in done.stdout
     done = run(site, "find", "--ramais", "1121", *days, "--json")
     assert json.loads(done.stdout)[0]["started"] == "2025-10-27T09:00:00-03:00"
+    typed = ("--inicio", "27.10.25 8h", "--fim", "27/10/2025")  # as in subjects: until 23:59
+    assert run(site, "find", "--ramais", "1120-1122;1121", *typed).returncode == 0
     assert run(site, "find", "--ramais", "1999", *days).returncode == 1
     assert run(site, "find", "--ramais", "11,12", *days).returncode == 2
     assert run(site, "find", "--ramais", "1121", "--inicio", "31/02/2025 08:00", "--fim", "x").returncode == 2
@@ -67,8 +71,16 @@ def test_checks(tmp_path: Path) -> None:
 
 def test_samples_of_the_lab_are_found(tmp_path: Path) -> None:
     now = datetime(2025, 10, 27, 12, 0, tzinfo=SAO_PAULO)
-    numbers = ["1013010", "1013011", "1013012"]
-    assert make_samples(tmp_path / "calls", numbers, now, count=60) == 60
-    assert make_samples(tmp_path / "calls", numbers, now, count=60) == 0
-    found = desk(tmp_path).find(numbers, moment("17/10/2025 00:00"), moment("27/10/2025 12:00"))
-    assert len(found.recordings) == 60
+    people = [
+        Company(client, tuple(Phone(f"{client}301{n}", "", "") for n in range(4)))
+        for client in ("101", "102")
+    ]
+    # 30 of each of 10 days and of today; a day that is there is left as it is.
+    assert make_samples(tmp_path / "calls", people, now) == 330
+    assert make_samples(tmp_path / "calls", people, now) == 0
+    assert make_samples(tmp_path / "calls", people, now + timedelta(days=1)) == 30
+    numbers = [phone.number for phone in people[0].phones]
+    found = desk(tmp_path).find(numbers, moment("17/10/2025 00:00"), moment("27/10/2025 12:00")).recordings
+    assert len(found) == 165
+    assert {each.origin[:3] + each.destiny[:3] for each in found} == {"101101"}
+    assert {each.format for each in found} == ({"mp3", "wav"} if shutil.which("lame") else {"wav"})
