@@ -120,7 +120,7 @@ def _begin_unseen(legs: Legs, linkedid: str, leg: Leg, channel: Channel, live: L
 
 def end_unseen(leg: Leg, row: Row | None, lost_at: int) -> None:
     """A leg is gone and nobody saw how: when the CDR says, else when the connection was lost (ms)."""
-    leg.reconciled = leg.ended_unseen = True
+    leg.ended_unseen = True
     if row is None:
         leg.gone_at = max(leg.created, lost_at)
         return

@@ -100,7 +100,7 @@ class Rules:
             self.name_of(origin),
             origin.exten or None,
             call.seq,
-            call.recovered,
+            call.recovered or origin.ended_unseen,
         )
 
     def _head(self, call: Call, final: bool, facts: list[Fact]) -> None:

@@ -123,3 +123,24 @@ def test_the_answering_leg_is_over_too_and_was_never_seen() -> None:
     assert (answered.answertime, answered.answered_by) == (1763900002_000, "1013015")
     assert isinstance(ended, Ended)
     assert (ended.answered_by, ended.duration, ended.billsec) == ("1013015", 6, 5)
+
+
+def test_an_end_that_was_still_under_way_is_no_recovered_one() -> None:
+    """Asterisk says that the channel is gone, and the event that tells so comes a moment later."""
+    echo = channel(CALLER, "PJSIP/1013010-00000001", linkedid=CALLER)
+    echo["dialplan"] |= {"exten": "900", "app_name": "Echo"}
+    created = json.dumps(
+        {
+            "type": "ChannelCreated",
+            "timestamp": "2025-11-23T12:13:20.300+0000",
+            "channel": {**echo, "state": "Ring"},
+        }
+    ).encode()
+    tracker = Tracker("pbx", is_endpoint=str.isdigit)
+    tracker.apply(parse(created), AT - 9)
+    tracker.lost(AT - 1)
+    tracker.resync(live(row=False), AT)
+    tracker.apply(parse(destroyed(echo, "2025-11-23T12:13:28.900+0000")), AT + 0.1)
+    (ended,) = tracker.tick(AT + 60)
+    assert isinstance(ended, Ended)
+    assert (ended.recovered, ended.endtime, ended.cause) == (False, 1763900008_900, 16)
