@@ -110,6 +110,7 @@ class Requests:
             composer.alert,
             self._answers.post,
             lambda: settings().mail.alerts and bool(settings().mail.admin),
+            lambda: settings().node.language,
         )
         if not now.mail.authserv_id and mailbox is not None and now.mail.inbox == "imap":
             log.warning(

@@ -25,7 +25,10 @@ from daemon.jobs.model import (
 
 MAX_BYTES = 64 * 1024
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,79}")
-_ADDRESS = re.compile(r"[^@\s,;<>\"()\[\]\\]{1,64}@[A-Za-z0-9.-]{1,190}")
+_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+"
+_ADDRESS = re.compile(
+    rf"(?=[^@]{{1,64}}@){_ATOM}(?:\.{_ATOM})*@(?=.{{1,190}}\Z)[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)*"
+)
 _STATUS = {"pending": "pending", "processing": "processing", "completed": "completed", "failed": "failed"}
 _BY_KEY: Mapping[str, Command] = {"ramais": "RAMAIS", "ip": "CHECKIP", "ramal": "MACCHANGE"}
 _TYPED = {
@@ -85,6 +88,10 @@ def decode(data: bytes, stem: str) -> dict[str, Any]:
         raise NotARequest("it is not UTF-8: save it as UTF-8") from error
     except (ValueError, RecursionError) as error:
         raise NotARequest(f"it is no JSON: {str(error)[:200]}") from error
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:  # "\\udcff" is JSON, and no text that can be kept
+        raise NotARequest("it has half a character in it: write it as UTF-8") from error
     if not isinstance(value, dict):
         raise NotARequest('it is no JSON object: { "from_email": ..., "parameters": {...} } is right')
     value.setdefault("request_id", stem)

@@ -29,27 +29,38 @@ class Facts:
     undeliverable: int = 0
 
 
-def troubles(now: Facts, before: Facts) -> dict[Kind, str]:
-    """One English sentence for each kind of trouble there is."""
-    found: dict[Kind, str] = {}
+_SENTENCES: Mapping[str, Mapping[Kind, str]] = {
+    "en": {
+        "mailbox": "The mailbox has not been read for {minutes} minutes: {problem}",
+        "outbox": "{messages} call messages wait for the broker, the oldest for {minutes} minutes.",
+        "disk": "The disk of {folder} has {megabytes} MB left.",
+        "gap": "Events of Asterisk may have been missed {times} times: see monitor-gap.",
+        "answers": "An answer could not be delivered: `arimonitor ctl queue failed` names it.",
+    },
+    "pt_BR": {
+        "mailbox": "A caixa de entrada não é lida há {minutes} minutos: {problem}",
+        "outbox": "{messages} mensagens de chamadas esperam pelo broker, a mais antiga há {minutes} minutos.",
+        "disk": "O disco de {folder} tem só {megabytes} MB livres.",
+        "gap": "Eventos do Asterisk podem ter sido perdidos {times} vez(es): veja monitor-gap.",
+        "answers": "Uma resposta não pôde ser entregue: `arimonitor ctl queue failed` diz qual.",
+    },
+}
+
+
+def troubles(now: Facts, before: Facts, language: str = "en") -> dict[Kind, str]:
+    """One sentence for each kind of trouble there is. What a server said in it is as the server said it."""
+    found: dict[Kind, dict[str, object]] = {}
     if now.mailbox_away is not None and now.mailbox_away >= MAILBOX_AWAY:
-        found["mailbox"] = (
-            f"The mailbox has not been read for {now.mailbox_away / 60:.0f} minutes: {now.mailbox_problem}"
-        )
+        found["mailbox"] = {"minutes": f"{now.mailbox_away / 60:.0f}", "problem": now.mailbox_problem}
     if now.outbox_oldest >= OUTBOX_OLD:
-        found["outbox"] = (
-            f"{now.outbox_messages} call messages wait for the broker,"
-            f" the oldest for {now.outbox_oldest / 60:.0f} minutes."
-        )
+        found["outbox"] = {"messages": now.outbox_messages, "minutes": f"{now.outbox_oldest / 60:.0f}"}
     if now.free_bytes is not None and now.free_bytes < LOW_DISK:
-        found["disk"] = f"The disk of {now.data_dir} has {now.free_bytes >> 20} MB left."
+        found["disk"] = {"folder": now.data_dir, "megabytes": now.free_bytes >> 20}
     if now.gaps > before.gaps:
-        found["gap"] = (
-            f"Events of Asterisk may have been missed {now.gaps - before.gaps} times: see monitor-gap."
-        )
+        found["gap"] = {"times": now.gaps - before.gaps}
     if now.undeliverable > before.undeliverable:
-        found["answers"] = "An answer could not be delivered: `arimonitor ctl queue failed` names it."
-    return found
+        found["answers"] = {}
+    return {kind: _SENTENCES[language][kind].format(**names) for kind, names in found.items()}
 
 
 def to_tell(found: Mapping[Kind, str], told: Mapping[Kind, float], now: float) -> dict[Kind, str]:

@@ -16,7 +16,7 @@ _EVERY = 15.0
 
 
 class Alerts:
-    """Looks at `facts` every 15 s; what is new goes to `post`. `wanted` is the setting."""
+    """Looks at `facts` every 15 s; what is new goes to `post`. `wanted` and `language` are settings."""
 
     name = "alerts"
 
@@ -26,14 +26,18 @@ class Alerts:
         compose: Callable[[Kind, str, float], Answer],
         post: Callable[[Answer], None],
         wanted: Callable[[], bool],
+        language: Callable[[], str],
         *,
         every: float = _EVERY,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._facts = facts
         self._compose = compose
         self._post = post
         self._wanted = wanted
+        self._language = language
         self._every = every
+        self._clock = clock
         self._told: dict[Kind, float] = {}
         self._sent = 0
 
@@ -42,15 +46,16 @@ class Alerts:
         before = self._facts()
         while not stop.wait(self._every):
             now = self._facts()
-            found = troubles(now, before)
+            found, told = troubles(now, before), troubles(now, before, self._language())
             before = now
             if not self._wanted():
                 continue
-            for kind, text in to_tell(found, self._told, time.time()).items():
-                self._told[kind] = time.time()
+            at = self._clock()
+            for kind, text in to_tell(found, self._told, at).items():
+                self._told[kind] = at
                 self._sent += 1
                 log.warning("the admin is told by mail (%s): %s", kind, text)
-                self._post(self._compose(kind, text, time.time()))
+                self._post(self._compose(kind, told[kind], at))
 
     def status(self) -> dict[str, object]:
         """How many were sent."""

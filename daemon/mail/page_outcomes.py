@@ -196,7 +196,7 @@ def moved(request: Request, done: ExtensionMoved) -> Page:
         if done.notified
         else pick(
             lang,
-            "Não foi possível avisar o telefone: desligue-o e ligue-o de novo para buscar a configuração.",
+            "Não foi possível avisar o telefone: desligue-o e ligue-o para que busque a configuração.",
             "The phone could not be told: switch it off and on, so that it fetches its configuration.",
         )
     )

@@ -26,18 +26,18 @@ def queued(request: Request, place: int) -> Page:
     """The request waits; `place` 1 is the next, 0: it is being worked on."""
     lang = request.language
     if place <= 0:
-        state = pick(lang, "Já estamos trabalhando nele.", "It is being worked on.")
+        state = pick(lang, "O seu pedido já está sendo atendido.", "It is being worked on.")
     elif place == 1:
-        state = pick(lang, "Ele é o próximo da fila.", "It is the next one in the queue.")
+        state = pick(lang, "O seu pedido é o próximo da fila.", "It is the next one in the queue.")
     else:
-        state = pick(lang, f"Ele é o {place}º da fila.", f"It is number {place} in the queue.")
+        state = pick(lang, f"O seu pedido é o {place}º da fila.", f"It is number {place} in the queue.")
     return page_of(
         request,
         pick(lang, "Recebemos o seu pedido", "Your request was received"),
         state,
         [
             Text(
-                pick(lang, f"Recebemos o seu pedido. {state}", f"Your request was received. {state}")
+                state
                 + pick(
                     lang,
                     " A resposta chegará por e-mail assim que estiver pronta; não é preciso pedir de novo.",
@@ -162,10 +162,10 @@ def alert(language: str, title: str, facts: Sequence[tuple[str, str]], mend: str
     foot = pick(language, "Aviso automático do ARIMONITOR.", "Automatic notice of ARIMONITOR.")
     foot += pick(
         language,
-        " Para cada tipo de aviso, no máximo um e-mail por hora.",
-        " Of each kind at most one mail an hour is sent.",
+        " No máximo um e-mail por hora para cada tipo de aviso.",
+        " At most one mail of each kind is sent in an hour.",
     )
-    blocks: list[Block] = [Notice(title), Facts(tuple(facts))]
+    blocks: list[Block] = [Notice(title[:1].upper() + title[1:]), Facts(tuple(facts))]
     if mend:
         blocks.append(Text(pick(language, "O que fazer: ", "What to do: ") + mend))
     return Page(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import email
+import email.policy
 import os
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,18 +17,23 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from daemon.jobs.answering import Answering
 from daemon.jobs.book import Book
+from daemon.jobs.composer import MailComposer
 from daemon.jobs.policy import Limits
 from daemon.jobs.recordfile import RecordFile
 from daemon.jobs.spool import Spool
-from daemon.mail.maildir import MaildirBox
+from daemon.mail.alarms import Facts
+from daemon.mail.alerts import Alerts
+from daemon.mail.maildir import MaildirBox, MaildirWayOut
 from daemon.mail.monitor import MailMonitor
 from daemon.mail.policy import policy_of
 from daemon.mail.tokens import Tokens
 from daemon.runtime.offload import Offload
+from daemon.runtime.service import Service
 from daemon.settings import Settings
 from tests.servers.daemon import wait_until
-from tests.servers.mails import PERSON, mail, settings
+from tests.servers.mails import ADMIN, PERSON, mail, settings
 
 RAMAIS = "RAMAIS=1121 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
 
@@ -47,9 +55,17 @@ class Site:
         spool = Spool(folder / "queue")
         spool.prepare()
         zone = ZoneInfo("UTC")
-        book = Book(self.store, spool, here, owner="AUDIO", epoch=1, zone=zone, limits=Limits)
-        rules = policy_of(Settings.model_validate({"mail": settings()["mail"]}))
+        self.passed = 0.0
+        book = Book(self.store, spool, here, owner="AUDIO", epoch=1, zone=zone, limits=Limits, now=self.now)
+        self.book = book
+        mail = {**settings()["mail"], "smtp": settings()["mail.smtp"]}
+        self.settings = Settings.model_validate({"mail": mail, "node": {"name": "AUDIO"}})
+        rules = policy_of(self.settings)
         self.monitor = MailMonitor(self.box, book, lambda: rules, lambda: Tokens(()), held=0.05)
+
+    def now(self) -> float:
+        """The time; `passed` seconds went by in no time."""
+        return time.time() + self.passed
 
     def put(self, name: str, sender: str = PERSON) -> None:
         (self.inbox / "tmp" / name).write_bytes(mail(RAMAIS, ident=name, sender=sender))
@@ -60,15 +76,17 @@ class Site:
         return sorted(found)
 
     @contextmanager
-    def reading(self) -> Iterator[None]:
+    def reading(self, *others: Service) -> Iterator[None]:
         stop = threading.Event()
-        thread = threading.Thread(target=self.monitor.run, args=(stop,))
-        thread.start()
+        threads = [threading.Thread(target=each.run, args=(stop,)) for each in (self.monitor, *others)]
+        for thread in threads:
+            thread.start()
         try:
             yield
         finally:
             stop.set()
-            thread.join(20)
+            for thread in threads:
+                thread.join(20)
 
 
 @pytest.fixture
@@ -130,3 +148,44 @@ def test_a_mail_that_can_not_be_read(site: Site) -> None:
         if root:
             os.seteuid(0)
     assert "1.bad:2,S" in site.aside()
+
+
+def test_the_admin_is_told_once_an_hour(site: Site) -> None:
+    """The mailbox can't be read for five minutes: one mail, a second one after an hour."""
+    outbox = site.inbox.parent / "outbox"
+    composer = MailComposer(lambda: site.settings)
+    answers = Answering(site.book, MaildirWayOut(outbox), composer)
+
+    def facts() -> Facts:
+        away = site.monitor.away_since
+        return Facts(
+            mailbox_away=None if away is None else site.now() - away, mailbox_problem=site.monitor.problem
+        )
+
+    alerts = Alerts(
+        facts, composer.alert, answers.post, lambda: True, lambda: "pt_BR", every=0.02, clock=site.now
+    )
+
+    def mails() -> list[str]:
+        return [path.read_text() for path in sorted(outbox.glob("new/*"))]
+
+    shutil.rmtree(site.inbox)
+    site.inbox.write_text("no folder")
+    with site.reading(answers, alerts):
+        wait_until(lambda: site.monitor.away_since is not None, "it is not read")
+        rounds = threading.Event()
+        assert not rounds.wait(0.2)
+        assert mails() == [], "not at once"
+        site.passed = 301.0
+        wait_until(lambda: len(mails()) == 1, "the admin is told")
+        site.passed = 3600.0
+        assert not rounds.wait(0.2)
+        assert len(mails()) == 1, "and not again"
+        site.passed = 301.0 + 3601.0
+        wait_until(lambda: len(mails()) == 2, "after an hour, again")
+    found = email.message_from_string(mails()[0], policy=email.policy.default)
+    assert found["To"] == ADMIN
+    assert found["Subject"] == "ARIMONITOR: a caixa de entrada não está sendo lida"
+    text = " ".join(found.get_body(("plain",)).get_content().split())
+    assert "A caixa de entrada não é lida há 5 minutos" in text
+    assert str(site.inbox) in text

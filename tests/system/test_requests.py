@@ -230,3 +230,18 @@ def test_operator(site: MailSite) -> None:
     with pytest.raises(CommandFailed):
         site.daemon.ctl("queue", "show", "no-such-id")
     assert site.daemon.ctl("queue", "completed")["requests"][0]["request_id"] == name
+
+
+def test_a_second_daemon_on_the_same_data(site: MailSite) -> None:
+    """It refuses to start, says why and touches nothing; the request is answered once, by the first."""
+    other = site.daemon.file.with_name("second.toml")
+    other.write_text(site.daemon.file.read_text())
+    site.daemon.ctl("pausar")
+    site.deliver(mail(RAMAIS))
+    done = site.daemon.command("run", "-c", str(other))
+    assert done.returncode == 1
+    assert f"another arimonitor uses the data directory {site.daemon.data}" in done.stderr
+    site.daemon.ctl("retomar")
+    site.answer()
+    (record,) = site.settled()
+    assert (record.state, record.attempt) == ("done", 1)

@@ -31,3 +31,15 @@ def test_one_of_a_kind_an_hour() -> None:
     assert list(to_tell(found, {}, 10_000.0)) == ["disk", "gap"]
     assert list(to_tell(found, {"disk": 6_401.0}, 10_000.0)) == ["gap"]
     assert list(to_tell(found, {"disk": 6_400.0}, 10_000.0)) == ["disk", "gap"]
+
+
+def test_in_the_language_of_the_mails() -> None:
+    facts = Facts(mailbox_away=300.0, mailbox_problem="IMAP {x} is away", gaps=2, free_bytes=1 << 20)
+    assert (
+        troubles(facts, WELL, "pt_BR")["mailbox"]
+        == "A caixa de entrada não é lida há 5 minutos: IMAP {x} is away"
+    )
+    assert troubles(facts, WELL, "en")["mailbox"] == (
+        "The mailbox has not been read for 5 minutes: IMAP {x} is away"
+    )
+    assert troubles(facts, WELL, "pt_BR").keys() == troubles(facts, WELL).keys()

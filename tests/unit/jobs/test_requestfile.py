@@ -150,3 +150,18 @@ def test_headers_of_a_dropped_file_are_checked() -> None:
     value = {**LEGACY, "message_id": "<a@b>\r\nBcc: x@example.com", "references": "<a@b> <c@d>"}
     request = requestfile.request_of(value, "person@example.com", "RAMAIS", LEGACY["parameters"], 0.0)  # type: ignore[arg-type]
     assert (request.message_id, request.references) == ("", "<a@b> <c@d>")
+
+
+@pytest.mark.parametrize(
+    "sender",
+    ["../x@example.com", "a..b@example.com", "\u202ex@example.com", "$(x)@example.com", "a@b@example.com",
+     f"{'a' * 65}@example.com", "a@", "@example.com", "a@-.", "ação@example.com"],
+)  # fmt: skip
+def test_an_address_that_no_mail_can_go_to(sender: str) -> None:
+    with pytest.raises(NotARequest, match="from_email"):
+        requestfile.subject_of({"from_email": sender, "parameters": {"ip": "203.0.113.7"}})
+
+
+def test_half_a_character_is_no_text() -> None:
+    with pytest.raises(NotARequest, match="half a character"):
+        requestfile.decode(rb'{"from_email": "a@example.com", "message_id": "\udcff"}', "x")

@@ -174,7 +174,7 @@ def test_an_extension_moved() -> None:
     done = ExtensionMoved("1121", "gv1p", "00:11:22:33:44:55", "66:77:88:99:aa:bb", notified=False)
     for form in map(flat, forms(result(done, command="MACCHANGE", parameters={}))):
         assert "O ramal 1121 agora é do telefone 66:77:88:99:aa:bb." in form
-        assert "desligue-o e ligue-o de novo" in form
+        assert "desligue-o e ligue-o para que" in form
 
 
 def test_a_refusal_quotes_names_and_shows() -> None:
@@ -191,9 +191,9 @@ def test_a_refusal_quotes_names_and_shows() -> None:
 @pytest.mark.parametrize(
     ("place", "said"),
     [
-        (0, "Já estamos trabalhando nele."),
-        (1, "Ele é o próximo da fila."),
-        (7, "Ele é o 7º da fila."),
+        (0, "O seu pedido já está sendo atendido."),
+        (1, "O seu pedido é o próximo da fila."),
+        (7, "O seu pedido é o 7º da fila."),
     ],
 )
 def test_the_place_in_the_queue(place: int, said: str) -> None:
