@@ -69,6 +69,14 @@ class Recordings:
         self._local = LocalStore(settings.recordings.roots, self.index, self.timezone, offload)
         self.sent = self.nothing = self.converted = 0
 
+    def open(self) -> None:
+        """What takes a moment, before the services start. What is wrong with a bucket is only logged."""
+        if self._s3 is not None:
+            try:
+                self._s3.open()
+            except (TransientError, PermanentError) as error:
+                log.warning("recordings in S3 can't be had: %s", error)
+
     @property
     def key(self) -> bytes:
         """What signs the links."""

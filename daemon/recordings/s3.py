@@ -46,7 +46,7 @@ _REFUSED: Final = {
 
 
 class S3Store:
-    """One bucket. The client is built at its first use, which holds the hub for 0.15 s once."""
+    """One bucket. Building its client holds the hub for 0.2 s once: `open` does it, else the first use."""
 
     source = "s3"
 
@@ -140,6 +140,11 @@ class S3Store:
                 client.delete_object(Bucket=self._settings.bucket, Key=each["Key"])
                 removed += 1
         return removed
+
+    def open(self) -> None:
+        """Build the client, before anybody waits for it. Raises TransientError, PermanentError."""
+        with self._translated():
+            self._s3()
 
     def check(self) -> None:
         """One page of the bucket. Raises TransientError or PermanentError."""

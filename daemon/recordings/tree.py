@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Sequence
@@ -90,6 +91,7 @@ class _Look:
         self.read_now: set[Place] = set()
         self._folders = folders
         self._extensions = extensions
+        self._maybe = re.compile("|".join(map(re.escape, extensions)))
         self._begin, self._end, self._deadline = begin, end, deadline
         self._names = 0
         self._missing: list[str] = []
@@ -124,7 +126,9 @@ class _Look:
     def _read(self, number: int, place: bytes, path: bytes) -> list[bytes]:
         prefix = os.fsdecode(path) + "/" if path else ""
         below = []
-        with os.scandir(place) as entries:
+        # A flat folder may hold a million names, and each search reads it: every step here counts.
+        maybe = self._maybe.search
+        with os.scandir(os.fsdecode(place)) as entries:
             for entry in entries:
                 self._names += 1
                 if self._names % _LOOK_AT_CLOCK == 0 and time.monotonic() > self._deadline:
@@ -132,11 +136,11 @@ class _Look:
                         "the recordings can't be searched in time: the index is not made yet;"
                         " `arimonitor recordings index` makes it"
                     )
-                name = os.fsdecode(entry.name)
-                if any(extension in name for extension in self._extensions) and self._matches(name):
+                name = entry.name
+                if maybe(name) and self._matches(name):
                     self.found.add((number, prefix + name))
                 elif entry.is_dir(follow_symlinks=False):
-                    below.append(path + b"/" + entry.name if path else entry.name)
+                    below.append(os.fsencode(prefix + name))
         return below
 
     def _matches(self, name: str) -> bool:
