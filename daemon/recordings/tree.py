@@ -28,6 +28,8 @@ _SETTLED: Final = 50_000_000
 """ns after which a folder's mtime tells of every change: the kernel's clock for it ticks coarsely."""
 _LOOK_AT_CLOCK: Final = 20_000
 _DEEPEST: Final = 12
+_NOBODYS: Final = b"lost+found"
+"""In the root of each ext4 file system, for root's eyes only."""
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
@@ -95,6 +97,7 @@ class _Look:
         self._begin, self._end, self._deadline = begin, end, deadline
         self._names = 0
         self._missing: list[str] = []
+        self._refused: list[tuple[str, str]] = []
         self._children = index.children
 
     def root(self, number: int, root: str) -> None:
@@ -120,8 +123,13 @@ class _Look:
             self.read_now.add((root, path))
             below = self._read(number, place, path)
         for child in below:
-            if names.may_hold(os.fsdecode(child).split("/"), self._begin, self._end):
+            if child == _NOBODYS or not names.may_hold(os.fsdecode(child).split("/"), self._begin, self._end):
+                continue
+            try:
                 self._folder(number, root, child)
+            except PermissionError:
+                # It does not spoil the request, and it is told.
+                self._refused.append((names.shown(os.fsdecode(child)) + "/", "unreadable"))
 
     def _read(self, number: int, place: bytes, path: bytes) -> list[bytes]:
         prefix = os.fsdecode(path) + "/" if path else ""
@@ -153,7 +161,7 @@ class _Look:
 
     def result(self, roots: Sequence[str]) -> Result:
         """Verify each: it is there, it is a file, it is below a root."""
-        hits, refused = [], []
+        hits, refused = [], list(self._refused)
         for number, path in sorted(self.found):
             name = path.rpartition("/")[2]
             read = names.parse(name)
@@ -264,7 +272,7 @@ def _swept(
             if (root, path) not in known:
                 continue  # it is not readable or gone again: a search that needs it will say so
             below_it = []
-        waiting += [(root, child) for child in below_it if child.count(b"/") < _DEEPEST]
+        waiting += [(root, child) for child in below_it if child.count(b"/") < _DEEPEST and child != _NOBODYS]
         done += 1
         progress(done, done + len(waiting), read)
     for root, path in known.keys() - seen:
