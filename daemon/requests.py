@@ -123,6 +123,7 @@ class Requests:
         self._store.open(self._epoch)
         self.book.paused = self._store.paused()
         self.book.refresh()
+        self.recordings.open()
         if self.book.paused:
             log.warning("requests are paused since an earlier run: `arimonitor ctl resume` ends it")
 

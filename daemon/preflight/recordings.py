@@ -8,11 +8,10 @@ from zoneinfo import ZoneInfo
 from daemon.errors import PermanentError, TransientError
 from daemon.preflight.local import program, readable_folder, writable_folder
 from daemon.preflight.report import Check
+from daemon.recordings.desk import INDEX
 from daemon.recordings.index import Index, Unusable
 from daemon.recordings.s3 import S3Store
 from daemon.settings import Settings
-
-_INDEX = "recordings.sqlite"
 
 
 def recordings(settings: Settings) -> Iterator[Check]:
@@ -28,14 +27,14 @@ def recordings(settings: Settings) -> Iterator[Check]:
             mend = "set recordings.public_url to https://..., which the site's web server passes on to [http]"
             yield Check("links", "recordings.public_url", True, "unset: links lead to [http] listen", mend)
     if chosen.mp3 == "local":
-        needed = bool(chosen.roots)
+        needed = bool(chosen.roots or chosen.s3.bucket)
         yield program("MP3", "lame", needed, "apt-get install lame, or set recordings.mp3 to ssh")
     if chosen.s3.bucket:
         yield _bucket(settings)
 
 
 def _index(settings: Settings) -> Check:
-    path = settings.node.data_dir / _INDEX
+    path = settings.node.data_dir / INDEX
     index = Index(path)
     try:
         folders, files = index.totals()

@@ -25,7 +25,7 @@ from daemon.recordings.bundle import BadFile, Item, Packer
 from daemon.recordings.local import LocalStore
 from daemon.recordings.model import Found, LeftOut, Recording
 from daemon.recordings.mp3 import Lame, Probed, probe
-from daemon.recordings.names import shown
+from daemon.recordings.names import file_of
 from daemon.recordings.published import Note, NotedRow, Shelf
 from daemon.recordings.s3 import S3Store
 from daemon.recordings.store import Store
@@ -68,6 +68,14 @@ class Recordings:
         self._s3 = S3Store(settings.recordings.s3, self.timezone) if settings.recordings.s3.bucket else None
         self._local = LocalStore(settings.recordings.roots, self.index, self.timezone, offload)
         self.sent = self.nothing = self.converted = 0
+
+    def open(self) -> None:
+        """What takes a moment, before the services start. What is wrong with a bucket is only logged."""
+        if self._s3 is not None:
+            try:
+                self._s3.open()
+            except (TransientError, PermanentError) as error:
+                log.warning("recordings in S3 can't be had: %s", error)
 
     @property
     def key(self) -> bytes:
@@ -200,7 +208,7 @@ class Recordings:
         for (recording, path), each in zip(there, probed, strict=True):
             if each.sound.trouble:
                 reason = {-1: "gone", -2: "unreadable"}.get(each.bytes, each.sound.trouble)
-                missing.append(LeftOut(shown(_name(recording)), reason))
+                missing.append(LeftOut(file_of(recording.key), reason))
             else:
                 ready.append((recording, path, each))
         wavs = [each for each in ready if each[0].format == "wav"]
@@ -214,7 +222,7 @@ class Recordings:
         rate = 0
         for (recording, _, before), (_, target, _), result in zip(wavs, jobs, made, strict=True):
             if isinstance(result, LeftOut):
-                missing.append(LeftOut(shown(_name(recording)), result.reason))
+                missing.append(LeftOut(file_of(recording.key), result.reason))
             else:
                 # The WAV's header tells the length more exactly than the MP3's frames.
                 done[recording.key] = target, Probed(before.sound, result.bytes)
@@ -231,7 +239,7 @@ class Recordings:
             items.append(
                 Item(
                     str(path), each.bytes, recording.origin, recording.destiny,
-                    recording.started, each.sound.seconds, shown(_name(recording)),
+                    recording.started, each.sound.seconds, file_of(recording.key),
                 )
             )  # fmt: skip
         return items, missing, rate, keys
@@ -358,10 +366,6 @@ class Recordings:
 def bundle_name(publication: str) -> str:
     """What a ZIP is called by who downloads it: the name tells nothing of its place."""
     return f"gravacoes-{publication[:6]}.zip"
-
-
-def _name(recording: Recording) -> str:
-    return recording.key.rpartition("/")[2]
 
 
 def _worked_on(recordings: Sequence[Recording]) -> int:

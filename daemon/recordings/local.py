@@ -14,7 +14,7 @@ from daemon.errors import PermanentError, TransientError
 from daemon.recordings import names, tree
 from daemon.recordings.index import Index, Unusable
 from daemon.recordings.model import Found, LeftOut, Near, Recording
-from daemon.recordings.store import nearest, one_of_each
+from daemon.recordings.store import one_of_each, ranked
 
 _NEAR_DAYS: Final = 60
 PATIENCE: Final = 60.0
@@ -71,8 +71,7 @@ class LocalStore:
                 _near, self._index, tuple(extensions), low, high, tuple(set(colleagues) - set(extensions))
             )
         by_date = {names.wall_day(day * names.DAY): count for day, count in days.items()}
-        ranked = sorted(counts.items(), key=lambda each: (-each[1], each[0]))
-        return Near(nearest(by_date, names.wall_day(low), names.wall_day(high)), tuple(ranked[:10]))
+        return ranked(by_date, counts, names.wall_day(low), names.wall_day(high))
 
     def fetch(self, recordings: Sequence[Recording], folder: Path) -> list[Path | LeftOut]:
         """Where each lies, if it can be read and lies below a root still."""
@@ -116,7 +115,7 @@ def _readable(roots: Sequence[str], recordings: Sequence[Recording]) -> list[Pat
     found: list[Path | LeftOut] = []
     for recording in recordings:
         path = f"{roots[recording.root]}/{recording.key}"
-        name = names.shown(recording.key.rpartition("/")[2])
+        name = names.file_of(recording.key)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:

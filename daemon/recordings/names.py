@@ -130,6 +130,11 @@ def shown(name: str, limit: int = 200) -> str:
     return "".join(c if c.isprintable() else "?" for c in text)[:limit]
 
 
+def file_of(key: str) -> str:
+    """A key's name without folders, for people."""
+    return shown(key.rpartition("/")[2])
+
+
 def stem(name: str) -> str:
     """A name without folders and without its ending: what a WAV and its MP3 share."""
     return name.rpartition("/")[2].rpartition(".")[0]

@@ -43,8 +43,14 @@ def _worth(recording: Recording) -> tuple[bool, bool, int]:
     return recording.bytes > 0, recording.format == "mp3", -recording.root
 
 
-def nearest(days: dict[date, int], begin: date, end: date, limit: int = 6) -> tuple[tuple[date, int], ...]:
-    """The days nearest to a range, that range itself left out."""
+def ranked(days: dict[date, int], extensions: dict[str, int], begin: date, end: date) -> Near:
+    """The days nearest to a range, and the extensions with most recordings in it."""
+    most = sorted(extensions.items(), key=lambda each: (-each[1], each[0]))
+    return Near(_nearest(days, begin, end), tuple(most[:10]))
+
+
+def _nearest(days: dict[date, int], begin: date, end: date, limit: int = 6) -> tuple[tuple[date, int], ...]:
+    """That range itself left out."""
     outside = [(day, count) for day, count in days.items() if not begin <= day <= end]
     outside.sort(key=lambda each: (min(abs((each[0] - begin).days), abs((each[0] - end).days)), each[0]))
     return tuple(outside[:limit])

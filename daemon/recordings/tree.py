@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import stat
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ _SETTLED: Final = 50_000_000
 """ns after which a folder's mtime tells of every change: the kernel's clock for it ticks coarsely."""
 _LOOK_AT_CLOCK: Final = 20_000
 _DEEPEST: Final = 12
+_NOBODYS: Final = b"lost+found"
+"""In the root of each ext4 file system, for root's eyes only."""
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
@@ -90,9 +93,11 @@ class _Look:
         self.read_now: set[Place] = set()
         self._folders = folders
         self._extensions = extensions
+        self._maybe = re.compile("|".join(map(re.escape, extensions)))
         self._begin, self._end, self._deadline = begin, end, deadline
         self._names = 0
         self._missing: list[str] = []
+        self._refused: list[tuple[str, str]] = []
         self._children = index.children
 
     def root(self, number: int, root: str) -> None:
@@ -118,13 +123,20 @@ class _Look:
             self.read_now.add((root, path))
             below = self._read(number, place, path)
         for child in below:
-            if names.may_hold(os.fsdecode(child).split("/"), self._begin, self._end):
+            if child == _NOBODYS or not names.may_hold(os.fsdecode(child).split("/"), self._begin, self._end):
+                continue
+            try:
                 self._folder(number, root, child)
+            except PermissionError:
+                # It does not spoil the request, and it is told.
+                self._refused.append((names.shown(os.fsdecode(child)) + "/", "unreadable"))
 
     def _read(self, number: int, place: bytes, path: bytes) -> list[bytes]:
         prefix = os.fsdecode(path) + "/" if path else ""
         below = []
-        with os.scandir(place) as entries:
+        # A flat folder may hold a million names, and each search reads it: every step here counts.
+        maybe = self._maybe.search
+        with os.scandir(os.fsdecode(place)) as entries:
             for entry in entries:
                 self._names += 1
                 if self._names % _LOOK_AT_CLOCK == 0 and time.monotonic() > self._deadline:
@@ -132,11 +144,11 @@ class _Look:
                         "the recordings can't be searched in time: the index is not made yet;"
                         " `arimonitor recordings index` makes it"
                     )
-                name = os.fsdecode(entry.name)
-                if any(extension in name for extension in self._extensions) and self._matches(name):
+                name = entry.name
+                if maybe(name) and self._matches(name):
                     self.found.add((number, prefix + name))
                 elif entry.is_dir(follow_symlinks=False):
-                    below.append(path + b"/" + entry.name if path else entry.name)
+                    below.append(os.fsencode(prefix + name))
         return below
 
     def _matches(self, name: str) -> bool:
@@ -149,7 +161,7 @@ class _Look:
 
     def result(self, roots: Sequence[str]) -> Result:
         """Verify each: it is there, it is a file, it is below a root."""
-        hits, refused = [], []
+        hits, refused = [], list(self._refused)
         for number, path in sorted(self.found):
             name = path.rpartition("/")[2]
             read = names.parse(name)
@@ -260,7 +272,7 @@ def _swept(
             if (root, path) not in known:
                 continue  # it is not readable or gone again: a search that needs it will say so
             below_it = []
-        waiting += [(root, child) for child in below_it if child.count(b"/") < _DEEPEST]
+        waiting += [(root, child) for child in below_it if child.count(b"/") < _DEEPEST and child != _NOBODYS]
         done += 1
         progress(done, done + len(waiting), read)
     for root, path in known.keys() - seen:

@@ -43,7 +43,7 @@ def part() -> list[Row]:
         _tree(folder / "calls", FILES)
         rows = _search_rows(folder, contestant("bench_recordings", "search", folder, seconds=600))
         shutil.rmtree(folder / "calls")
-        _wavs(folder / "calls/wav")
+        wavs(folder / "calls/wav")
         rows += _convert_rows(folder)
         return rows + _zip_rows(folder)
 
@@ -65,7 +65,7 @@ def _tree(root: Path, count: int) -> None:
             os.close(os.open(folder / name, os.O_CREAT | os.O_WRONLY))
 
 
-def _wavs(folder: Path) -> None:
+def wavs(folder: Path) -> None:
     """Calls of one minute at 8 kHz: speech-like noise in bursts, so that the encoder has work."""
     folder.mkdir(parents=True)
     dice = random.Random(2)

@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from tests.bench.bench_recordings import CALLS, wavs
 from tests.bench.report import Row, Unavailable, aim
 from tests.servers import dovecot, postfix
 from tests.servers.dovecot import Dovecot
@@ -74,17 +75,21 @@ def _rows(folder: Path, imap: Dovecot, smtp: Postfix) -> list[Row]:
                 )
             else:
                 rows.append(Row(what, figure, ratio, against))
-        lag = site.daemon.status()["hub"]
-        rows.append(
-            aim(
-                "hub lag meanwhile, p99",
-                f"{lag['p99_ms']:.1f} ms",
-                reached=lag["p99_ms"] < 20,
-                ratio="",
-                against="aim 20 ms",
-            )
-        )
+        rows.append(_lag(site, "hub lag meanwhile"))
+        wavs(tree / "wav")
+        data = mail("RAMAIS=1121 INICIO=27/10/2025 00:00 FIM=27/10/2025 23:59", ident="wavs")
+        converted = _timed(lambda: _asked(imap, "wavs", data))
+        rows.append(Row(f"{CALLS} WAVs of 1 minute, made MP3 on the way", f"{converted:.2f} s"))
+        rows.append(_lag(site, "hub lag of the minute"))
     return rows
+
+
+def _lag(site: MailSite, what: str) -> Row:
+    lag = site.daemon.status()["hub"]
+    p99, most = lag["p99_ms"], lag["max_ms"]
+    return aim(
+        f"{what}, p99 (max)", f"{p99:.1f} ({most:.0f}) ms", reached=p99 < 20, ratio="", against="aim 20 ms"
+    )
 
 
 def _site(folder: Path, tree: Path, imap: Dovecot, smtp: Postfix) -> MailSite:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import filecmp
 import hashlib
 import io
 import os
@@ -10,6 +11,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -216,6 +218,7 @@ def test_the_disk_is_full(tmp_path: Path) -> None:
 
 PROGRAM = """
 import sys
+import time
 from datetime import date
 from pathlib import Path
 from tests.integration.recording_parts import desk, request
@@ -249,3 +252,64 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
     assert len(sent(desk(tmp_path).send(request(), tmp_path / "work")).rows) == 6
     assert published(tmp_path).name == published(whole).name
     assert published(tmp_path).read_bytes() == published(whole).read_bytes()
+
+
+def test_killed_while_the_zip_is_written(tmp_path: Path) -> None:
+    """At its beginning, in its middle; then again: one ZIP, one note, the bytes of an undisturbed run."""
+    for n in range(20):
+        path = write_mp3(tmp_path / f"calls/internal-1121-1130-20251027-0900{n:02}-1.mp3", 2, bytes([n]))
+        os.truncate(path, 5_000_000)
+    whole = tmp_path / "whole"
+    for folder in (tmp_path, whole):
+        (folder / "data").mkdir(parents=True)
+        (folder / "data/link.key").write_bytes(b"k" * 32)
+    (whole / "calls").symlink_to(tmp_path / "calls")
+    desk(whole).send(request(), whole / "work")
+    for size in (1, 30_000_000, 60_000_000):
+        child = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=ROOT)
+        until = time.monotonic() + 30
+        while not any(part.stat().st_size >= size for part in (tmp_path / "data/audios").glob(".*.part")):
+            assert child.poll() is None
+            assert time.monotonic() < until
+            time.sleep(0.001)
+        child.send_signal(signal.SIGKILL)
+        assert child.wait() == -signal.SIGKILL
+        assert len(list((tmp_path / "data/audios").iterdir())) == 1  # the part alone
+        assert not (tmp_path / "data/published").exists()
+    assert len(sent(desk(tmp_path).send(request(), tmp_path / "work")).rows) == 20
+    assert [path.name for path in (tmp_path / "data/audios").iterdir()] == [published(whole).name]
+    assert len(list((tmp_path / "data/published").iterdir())) == 1
+    assert filecmp.cmp(published(tmp_path), published(whole), shallow=False)
+    assert not (tmp_path / "work").exists()
+
+
+UNREADABLE = """
+import sys
+import time
+from pathlib import Path
+from tests.integration.recording_parts import desk, request
+folder = Path(sys.argv[1])
+outcome = desk(folder).send(request(), folder / "work")
+for each in (*(row.origin for row in outcome.rows), *outcome.left_out):
+    print(each)
+"""
+
+
+def test_what_may_not_be_read_is_left_out(tmp_path: Path) -> None:
+    write_mp3(tmp_path / "calls/internal-1121-1130-20251027-090000-1.mp3")
+    write_mp3(tmp_path / "calls/internal-1122-1130-20251027-090100-2.mp3").chmod(0)
+    # A folder that may hold some of that day, one of another day, and what ext4 makes.
+    for folder in ("2025/10/27", "2025/10/20", "lost+found"):
+        (tmp_path / "calls" / folder).mkdir(parents=True)
+        (tmp_path / "calls" / folder).chmod(0)
+    command = [sys.executable, "-c", UNREADABLE, str(tmp_path)]
+    if os.geteuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root may read everything, and setpriv (util-linux) is missing")
+        command = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", *command]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout.splitlines() == [
+        "1121",
+        "LeftOut(name='2025/10/27/', reason='unreadable')",
+        "LeftOut(name='internal-1122-1130-20251027-090100-2.mp3', reason='unreadable')",
+    ], done.stderr

@@ -9,23 +9,37 @@ from __future__ import annotations
 
 import re
 import textwrap
+import time
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 
 from daemon.mail.page import Page
 
+_BREATH: Final = 400
+"""Pieces of a page between two moments for others: some milliseconds."""
+
 
 def html(page: Page) -> str:
     """The page as HTML, everything of it escaped."""
-    return _template("mail.html", escape=True).render(page=page)
+    return _rendered(_template("mail.html", escape=True), page)
 
 
 def text(page: Page) -> str:
     """The page as plain text, folded at 78 columns but for links and subjects."""
-    return _template("mail.txt", escape=False).render(page=page)
+    return _rendered(_template("mail.txt", escape=False), page)
+
+
+def _rendered(template: jinja2.Template, page: Page) -> str:
+    """In pieces: the page of a thousand recordings would hold everybody else for 50 ms."""
+    pieces = []
+    for number, piece in enumerate(template.generate(page=page)):
+        pieces.append(piece)
+        if number % _BREATH == 0:
+            time.sleep(0)
+    return "".join(pieces)
 
 
 def _wrapped(value: str, first: str = "", next_: str = "") -> str:
