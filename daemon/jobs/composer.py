@@ -58,9 +58,10 @@ class MailComposer:
             return answers.result(record, self.people, now, zone, lambda failure: _say(failure, language))
         if kind == "help":
             return self._help(record, now)
-        why = reasons.sentence(record.failure or Failure("impossible"), language)
+        failure = record.failure or Failure("impossible")
+        why = reasons.mistake(failure, language)
         if kind == "refused":
-            return answers.refused(record, why, self.people, now)
+            return answers.refused(record, why, reasons.right_forms(failure), self.people, now)
         return answers.failed(record, why, self.people, now)
 
     def queued(self, record: Record, place: int) -> Answer:

@@ -48,9 +48,9 @@ def result(record: Record, people: People, now: datetime, zone: tzinfo, say: Say
     return _reply("result", record.request, page, people, now, admin=True)
 
 
-def refused(record: Record, sentence: str, people: People, now: datetime) -> Answer:
-    """The mistake in the subject; `sentence` names it."""
-    return _reply("refused", record.request, pages.refused(record.request, sentence), people, now)
+def refused(record: Record, sentence: str, forms: Sequence[str], people: People, now: datetime) -> Answer:
+    """The mistake in the subject; `sentence` names it, `forms` would have been right."""
+    return _reply("refused", record.request, pages.refused(record.request, sentence, forms), people, now)
 
 
 def failed(record: Record, sentence: str, people: People, now: datetime) -> Answer:

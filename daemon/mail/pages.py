@@ -49,9 +49,12 @@ def queued(request: Request, place: int) -> Page:
     )
 
 
-def refused(request: Request, sentence: str) -> Page:
-    """The subject, quoted, the mistake and the right form."""
+def refused(request: Request, sentence: str, forms: Sequence[str]) -> Page:
+    """The subject, quoted, the mistake and the right forms."""
     lang = request.language
+    right: list[Block] = []
+    if forms:
+        right = [Text(pick(lang, "A forma certa é:", "The right form is:")), Example(tuple(forms))]
     return page_of(
         request,
         pick(lang, "Não foi possível aceitar o pedido", "The request can't be accepted"),
@@ -60,7 +63,7 @@ def refused(request: Request, sentence: str) -> Page:
             Notice(sentence),
             Text(pick(lang, "O assunto do seu e-mail foi:", "The subject of your mail was:")),
             Example((request.subject[:400] or pick(lang, "(sem assunto)", "(no subject)"),)),
-            *again(request),
+            *right,
         ],
     )
 
@@ -209,13 +212,3 @@ def asked(request: Request) -> list[Block]:
     if request.server:
         rows.append((pick(lang, "Servidor", "Server"), request.server))
     return [Facts(tuple(rows))] if rows else []
-
-
-def again(request: Request) -> list[Block]:
-    """The right form of such a request."""
-    form = EXAMPLES.get(request.command, EXAMPLES["RAMAIS"])
-    lang = request.language
-    return [
-        Text(pick(lang, "A forma certa é, por exemplo:", "The right form is, for example:")),
-        Example((form,)),
-    ]

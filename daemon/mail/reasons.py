@@ -283,16 +283,19 @@ _OR = (" ou ", " or ")
 
 
 def sentence(failure: Failure, language: str) -> str:
-    """What the requester is told: the mistake, and the right form where there is one.
-
-    `language` is pt_BR or en. A code that nobody wrote down is told as itself.
-    """
-    at = 1 if language == "en" else 0
-    known = REASONS.get(failure.code) or jobs.REASONS.get(failure.code) or _UNKNOWN
-    told = known[at].format_map(_Names(failure.names, code=failure.code))
+    """What the requester is told: the mistake, and the right form where there is one."""
+    told = mistake(failure, language)
     if FORM_OF not in failure.names:
         return told
+    at = 1 if language == "en" else 0
     return f"{told} {_RIGHT_FORM[at]} {form(failure.names[FORM_OF], language)}"
+
+
+def mistake(failure: Failure, language: str) -> str:
+    """The mistake alone. `language` is pt_BR or en. A code that nobody wrote down is told as itself."""
+    known = REASONS.get(failure.code) or jobs.REASONS.get(failure.code) or _UNKNOWN
+    told = known[1 if language == "en" else 0]
+    return told.format_map(_Names(failure.names, code=failure.code))
 
 
 class _Names(dict[str, str]):
@@ -300,6 +303,14 @@ class _Names(dict[str, str]):
 
     def __missing__(self, name: str) -> str:
         return "…"
+
+
+def right_forms(failure: Failure) -> tuple[str, ...]:
+    """The right form of what was meant; of each command where that is not known; () where it is no mend."""
+    command = failure.names.get(FORM_OF)
+    if command is None:
+        return ()
+    return (FORMS[command],) if command in FORMS else tuple(FORMS.values())
 
 
 def form(command: str, language: str) -> str:

@@ -122,7 +122,7 @@ def test_who_gets_it() -> None:
     assert answers.failed(record(), "Não deu.", PEOPLE, NOW).to == ("admin@example.com", "person@example.com")
     for quiet in (
         answers.queued(record(), 2, PEOPLE, NOW),
-        answers.refused(record(), "Data errada.", PEOPLE, NOW),
+        answers.refused(record(), "Data errada.", ("RAMAIS=1121",), PEOPLE, NOW),
         answers.help(record(), ("RAMAIS",), 10, 30, PEOPLE, NOW),
     ):
         assert quiet.to == ("person@example.com",)
@@ -179,7 +179,7 @@ def test_an_extension_moved() -> None:
 
 def test_a_refusal_quotes_names_and_shows() -> None:
     typed = 'RAMAIS=1121 INICIO=31/02/2025 <script>alert("x")</script>'
-    plain, html = forms(answers.refused(record(subject=typed), "A data não existe.", PEOPLE, NOW))
+    plain, html = forms(answers.refused(record(subject=typed), "A data não existe.", (SUBJECT,), PEOPLE, NOW))
     assert typed in plain
     assert "<script>" not in html
     assert "&lt;script&gt;" in html
