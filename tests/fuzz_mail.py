@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import random
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC
 
+from daemon.jobs import requestfile
+from daemon.jobs.model import Record
 from daemon.mail.intake import Accept, Ignore, Refuse, decide
 from daemon.mail.message import letter_of, read
 from daemon.mail.reasons import sentence
@@ -101,4 +106,61 @@ def subjects(rng: random.Random) -> None:
         assert "1A2B3C4D" not in told.upper(), text
 
 
-TARGETS: tuple[Callable[[random.Random], None], ...] = (letters, subjects)
+DROPPED = [
+    json.dumps({"from_email": "person@example.com", **more})
+    for more in (
+        {
+            "request_id": "test_20251111_001",
+            "parameters": {"ramais": "1121,1122", "inicio": "29/09/2025 00:00", "fim": "27/10/2025 23:59"},
+        },
+        {
+            "command": "CHECKIP",
+            "parameters": {"ip": "203.0.113.7"},
+            "server": "gv1p",
+            "message_id": "<a@example.com>",
+            "timestamp_received": "2025-10-27T08:00:00-03:00",
+        },
+        {
+            "parameters": {
+                "ramal": "1121",
+                "mac_atual": "00:11:22:33:44:55",
+                "mac_futuro": "66:77:88:99:aa:bb",
+            },
+            "subject": "x",
+            "language": "en",
+        },
+    )
+]
+SIGNS = ('"', "{", "}", ",", ":", "\\", "\0", "é", "\u202e")
+VALUES = ("null", "true", "[]", "{}", "-1", "1e999", '""', '"../../x"', '"\\udcff"', '"a\\nb"', f'"{9**999}"')
+
+
+def dropped(rng: random.Random) -> None:
+    """Files dropped by hand, damaged: a request that can be kept, or a sentence why not."""
+    text = rng.choice(DROPPED)
+    for _ in range(rng.randrange(6)):
+        at = rng.randrange(len(text))
+        match rng.randrange(3):
+            case 0:
+                text = text[:at] + rng.choice(SIGNS) + text[at:]
+            case 1:
+                text = text[:at] + text[at + rng.randrange(20) :]
+            case _:
+                text = re.sub(
+                    r'"[^"]*"(?=[,}])', lambda _: rng.choice(VALUES), text, count=rng.randrange(1, 3)
+                )
+    try:
+        value = requestfile.decode(text.encode("utf-8", "replace"), "name-of-the-file")
+        sender, subject = requestfile.subject_of(value)
+        wanted = parse(subject, LIMITS, NOW)
+        if not isinstance(wanted, Parsed):
+            return
+        made = requestfile.request_of(value, sender, wanted.command, wanted.parameters, NOW.timestamp())
+    except requestfile.NotARequest:
+        return
+    kept = json.loads(requestfile.encode(Record(request=made, state="accepted", version=0), UTC))
+    assert kept["request_id"] == made.request_id
+    assert all(each.isprintable() for each in (made.subject, made.message_id, made.references, made.server))
+
+
+TARGETS: tuple[Callable[[random.Random], None], ...] = (letters, subjects, dropped)

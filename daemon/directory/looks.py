@@ -32,6 +32,7 @@ class Looks:
         self._wanted = Event()
         self._made = 0
         self._error = ""
+        self._started: int | None = None
 
     def want(self) -> None:
         """Look soon; any thread may say so."""
@@ -40,9 +41,19 @@ class Looks:
     def look(self) -> Look:
         """Look now, and hand it on. Raises TransientError or PermanentError."""
         look = self.looker.look()
+        self._notice_restart(look)
         self._hand(look)
         self._made += 1
         return look
+
+    def _notice_restart(self, look: Look) -> None:
+        """Asterisk says when it started: later than it said before means that it was restarted."""
+        if look.started is None:
+            return
+        if self._started is not None and look.started > self._started:
+            ago = (look.begun - look.started) / 1000
+            log.warning("%s was restarted %.0f s ago: its calls were cut off", self.looker.name, ago)
+        self._started = look.started
 
     def run(self, stop: Event) -> None:
         """Until `stop`: a look each time one is wanted, and each minute; sooner again while it fails."""

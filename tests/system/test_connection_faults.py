@@ -10,8 +10,8 @@
 - Slow reading, cut off by Asterisk: here (the daemon stands still).
 - Hung handshake: here (SIGSTOP). By a fake: test_ari_socket.
 - Hung REST call: test_ari_server (SIGSTOP). By a fake: test_ari_listener.
-- Restart, recognised by the startup time: test_ari_server; here what was open is ended.
-- PJSIP stuck while ARI answers: by a fake only, test_ami (a look at the endpoints that gets no answer).
+- Restart, recognised by the startup time: test_ari_server, and here, where what was open is ended.
+- PJSIP stuck while ARI answers: by a fake only, test_pjsip_stuck and test_ami.
 
 The files named are in tests/integration and tests/system.
 """
@@ -215,3 +215,4 @@ def test_asterisk_stops_in_mid_call(server: Asterisk, tmp_path: Path, how: str) 
         hang_up(open_call(server, daemon))
         all_whole(daemon, 2)
         assert len(gaps(daemon)) == 1
+        daemon.says(" was restarted ")

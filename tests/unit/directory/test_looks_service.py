@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from threading import Event, Thread
 from typing import Any
 
+import pytest
+
 from daemon.ari.rest import AriUnavailable
 from daemon.directory.looker import Looker
 from daemon.directory.looks import Looks
@@ -44,3 +46,31 @@ def test_it_stops_between_two_tries() -> None:
         "error": "nobody answers",
         "addresses": "",
     }
+
+
+class Restarted:
+    """ARI of an Asterisk that starts anew between two looks."""
+
+    def __init__(self) -> None:
+        self.seconds = 0
+
+    def ping(self) -> str:
+        return f"2025-10-27T08:00:{self.seconds + 9:02d}.000+0000"
+
+    def endpoints(self) -> list[Any]:
+        return []
+
+    def get_info(self) -> Mapping[str, Any]:
+        return {"status": {"startup_time": f"2025-10-27T08:00:{self.seconds:02d}.000+0000"}}
+
+
+def test_a_restart_is_told_by_its_startup_time(caplog: pytest.LogCaptureFixture) -> None:
+    ari = Restarted()
+    looks = Looks(Looker("voip3", ari), hand=lambda look: None)
+    looks.look()
+    looks.look()
+    assert "was restarted" not in caplog.text
+    ari.seconds = 30
+    looks.look()
+    looks.look()
+    assert caplog.text.count("voip3 was restarted 9 s ago: its calls were cut off") == 1
