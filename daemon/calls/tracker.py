@@ -341,11 +341,13 @@ class Tracker:
             self._newest = (leg.created, counter)
 
     def _end_unseen(self, ids: Collection[str], rows: Mapping[str, Row] = MappingProxyType({})) -> None:
-        """These channels are gone, and nobody saw how."""
+        """These channels are gone, and nobody saw how. A called leg has no row but its caller's."""
+        as_peer = {row.peer: row for row in rows.values() if row.peer}
         for id_ in ids:
             leg = self._legs.get(id_)
             if leg is not None and leg.gone_at is None:
-                reconcile.end_unseen(leg, rows.get(id_), self._lost_at or self._last_at)
+                row = rows.get(id_) or as_peer.get(str(leg.name))
+                reconcile.end_unseen(leg, row, self._lost_at or self._last_at)
                 self._legs.touch(leg.group)
 
     def _tell(self) -> list[Fact]:

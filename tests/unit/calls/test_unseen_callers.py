@@ -144,3 +144,20 @@ def test_an_end_that_was_still_under_way_is_no_recovered_one() -> None:
     (ended,) = tracker.tick(AT + 60)
     assert isinstance(ended, Ended)
     assert (ended.recovered, ended.endtime, ended.cause) == (False, 1763900008_900, 16)
+
+
+def test_both_legs_ended_with_the_callers_row() -> None:
+    """The called leg has no row of its own: it did not go on until the connection was lost."""
+    caller = channel(CALLER, "PJSIP/1013010-00000001", "Ring")
+    caller["dialplan"] |= {"exten": "1013015", "app_name": "Dial"}
+    callee = channel(CALLEE, "PJSIP/1013015-00000002", "Down")
+    tracker = Tracker("pbx", is_endpoint=str.isdigit)
+    for of in (caller, callee):
+        created = {"type": "ChannelCreated", "timestamp": "2025-11-23T12:13:20.300+0000", "channel": of}
+        tracker.apply(parse(json.dumps(created).encode()), AT - 9)
+    tracker.lost(AT)
+    facts = list(tracker.resync(live(row=True), AT + 1)) + list(tracker.tick(AT + 60))
+    ended = facts[-1]
+    assert isinstance(ended, Ended)
+    assert (ended.call, ended.endtime, ended.billsec) == (CALLER, 1763900007_000, 5)
+    assert ended.answered_by == "1013015"
