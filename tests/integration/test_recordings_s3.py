@@ -19,6 +19,7 @@ from daemon.recordings.s3 import S3Store
 from daemon.settings import S3Settings
 from tests.integration.outbox_parts import Clock
 from tests.integration.recording_parts import SAO_PAULO, desk, moment, request, write_mp3, write_wav
+from tests.servers.relay import Relay
 from tests.servers.s3 import S3, unavailable_reason
 from tests.servers.waiting import wait_until
 
@@ -108,6 +109,28 @@ def test_slow_is_tried_again(server: S3) -> None:
     finally:
         server.thaw()
     assert made.find(["1121"], BEGIN, END).recordings
+
+
+def test_cut_in_the_middle(server: S3, tmp_path: Path) -> None:
+    """Of a download and of an upload: made again, whole; cut each time, it is tried again later."""
+    path = server.folder / "cut/2025/10/27/internal-1121-1130-20251027-090000-1.mp3"
+    write_mp3(path, seconds=60)
+    with Relay(int(server.url.rpartition(":")[2])) as relay:
+        made = store(server, prefix="cut", endpoint_url=f"http://127.0.0.1:{relay.port}")
+        found = made.find(["1121"], BEGIN, END).recordings
+        relay.cut_in = 50_000
+        (copy,) = made.fetch(found, tmp_path / "copies")
+        assert relay.cut_in == 0, "it was cut"
+        assert isinstance(copy, Path)
+        assert copy.read_bytes() == path.read_bytes()
+        made.upload(copy, "cut/published/one.mp3", "audio/mpeg")
+        assert (server.folder / "cut/published/one.mp3").read_bytes() == path.read_bytes()
+        relay.silence()
+        hurried = store(server, 0.3, prefix="cut", endpoint_url=f"http://127.0.0.1:{relay.port}")
+        with pytest.raises(TransientError, match="does not answer"):
+            hurried.upload(copy, "cut/published/two.mp3", "audio/mpeg")
+        relay.cut()
+        assert not (server.folder / "cut/published/two.mp3").exists()
 
 
 def fetch(url: str) -> tuple[int, bytes]:
