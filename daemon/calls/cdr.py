@@ -14,19 +14,17 @@ Source: docs.asterisk.org, "CDR Storage Backends", and main/cdr.c.
 from __future__ import annotations
 
 import csv
-import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from daemon.calls.afterwards import facts_of
 from daemon.calls.call import natural
-from daemon.calls.channel import parse_name
+from daemon.calls.channel import parse_name, second_of
 from daemon.calls.model import Fact
 from daemon.calls.outcome import IsEndpoint
 from daemon.calls.recorded import Recorded
 
 _FIELDS = 18
-_UNIQUEID = re.compile(r"(?:.*-)?(\d{9,11})\.\d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +56,10 @@ def read(lines: Iterable[str]) -> Iterator[Row]:
 def _row(fields: list[str]) -> Row | None:
     if len(fields) < _FIELDS - 1:
         return None
-    match = _UNIQUEID.match(fields[16])
-    if match is None or not (fields[12].isdecimal() and fields[13].isdecimal()):
+    made = second_of(fields[16])
+    if made is None or not (fields[12].isdecimal() and fields[13].isdecimal()):
         return None
-    created = _created(int(match[1]), fields[9])
+    created = _created(made, fields[9])
     duration, billsec = int(fields[12]), int(fields[13])
     ended = created + duration * 1000
     return Row(

@@ -6,6 +6,7 @@ Names follow `TECH/PEER-SEQUENCE`, and `Local/EXTEN@CONTEXT-SEQUENCE;1` and
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 # Made by Asterisk for its own use (announcers, recorders, spies, masquerades): nobody's leg.
@@ -29,6 +30,15 @@ PREPARING = CONNECTING | frozenset(
     "ExecIf Hangup While EndWhile Verbose Log Ringing Progress Answer Monitor SetMusicOnHold UserEvent "
     "ChannelRedirect Busy Congestion AGI".split()
 )
+
+
+_UNIQUEID = re.compile(r"(?:.*-)?(\d{9,11})\.\d+")
+
+
+def second_of(uniqueid: str) -> int | None:
+    """When a channel `[SYSTEM-]EPOCH.COUNTER` was made (s since 1970); None: a program chose its id."""
+    match = _UNIQUEID.fullmatch(uniqueid)
+    return int(match[1]) if match is not None else None
 
 
 def is_a_talk(bridge_type: str, creator: str) -> bool:

@@ -10,17 +10,15 @@ Source: docs.asterisk.org, "Channels REST API", "Bridges REST API".
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from daemon.ari.events import Channel
 from daemon.calls.call import Leg
 from daemon.calls.cdr import Row
-from daemon.calls.channel import CONNECTING, RECORDING, is_a_talk, parse_name
+from daemon.calls.channel import CONNECTING, RECORDING, is_a_talk, parse_name, second_of
 from daemon.calls.legs import LINKEDID, Legs
 
-_EPOCH = re.compile(r"(?:.*-)?(\d{9,11})\.\d+$")
 CDR_ANSWER = "CDR(answer,u)"
 """The CDR's answer as seconds since the epoch (option u), empty while unanswered."""
 
@@ -108,8 +106,8 @@ def _begin_unseen(legs: Legs, linkedid: str, leg: Leg, channel: Channel, live: L
         origin = legs.unseen(linkedid, parse_name(row.channel), row.created, row.ended)
         origin.number, origin.exten = row.source, row.destination
     else:
-        seconds = _EPOCH.match(linkedid)
-        created = int(seconds[1]) * 1000 if seconds is not None else leg.created
+        made = second_of(linkedid)
+        created = leg.created if made is None else made * 1000
         origin = legs.unseen(linkedid, parse_name(""), created, live.at)
         origin.number, origin.exten = channel.connected.number, leg.number
         origin.up_at = leg.up_at
@@ -137,10 +135,11 @@ def answer_unseen(legs: Legs, leg: Leg, row: Row) -> None:
     if not row.peer:
         return
     peer = next((other for other in leg.group.legs.values() if str(other.name) == row.peer), None)
+    peer = peer or legs.get(row.peer)  # of another row with this peer: a transfer
     if peer is None:  # it is over too; its name serves as its id
         peer = legs.unseen(row.peer, parse_name(row.peer), leg.up_at, leg.gone_at or leg.up_at)
         peer.up_at = leg.up_at
-        legs.join(leg, peer, leg.up_at)
+    legs.join(leg, peer, leg.up_at)
     leg.dialled(peer, "ANSWER", leg.up_at)
 
 

@@ -161,3 +161,24 @@ def test_both_legs_ended_with_the_callers_row() -> None:
     assert isinstance(ended, Ended)
     assert (ended.call, ended.endtime, ended.billsec) == (CALLER, 1763900007_000, 5)
     assert ended.answered_by == "1013015"
+
+
+def test_two_rows_that_name_one_unseen_peer() -> None:
+    """An attended transfer of which only the two callers were known: nothing is left behind."""
+    other, rows = "1763900001.266", [ROW]
+    rows.append(
+        ROW.replace(CALLER, other)
+        .replace("PJSIP/1013010-00000001", "PJSIP/1013020-00000004")
+        .replace(":20", ":21")
+    )
+    tracker = Tracker("pbx", is_endpoint=str.isdigit)
+    for id_, name in ((CALLER, "PJSIP/1013010-00000001"), (other, "PJSIP/1013020-00000004")):
+        caller = channel(id_, name, "Ring", linkedid=id_)
+        caller["dialplan"] |= {"exten": "1013015", "app_name": "Dial"}
+        created = {"type": "ChannelCreated", "timestamp": "2025-11-23T12:13:21.300+0000", "channel": caller}
+        tracker.apply(parse(json.dumps(created).encode()), AT - 9)
+    tracker.lost(AT - 1)
+    facts = list(tracker.resync(Live(round(AT * 1000), ended={row.uniqueid: row for row in read(rows)}), AT))
+    facts += tracker.tick(AT + 60)
+    assert tracker.size == 0
+    assert {fact.call for fact in facts if isinstance(fact, Ended)} == {CALLER, other}
