@@ -26,6 +26,7 @@ from wsproto.utilities import ProtocolError
 from daemon.ari.address import basic_authorization
 from daemon.ari.wire import keep_alive
 from daemon.errors import FatalError
+from daemon.runtime.listening import place
 from daemon.settings.base import is_loopback
 
 log = logging.getLogger("arimonitor.ari")
@@ -114,7 +115,7 @@ class Door:
         self._places = threading.BoundedSemaphore(_MOST_GREETED)
 
     def __str__(self) -> str:
-        return _place(self.host, self.port)
+        return place(self.host, self.port)
 
     def open(self) -> None:
         """Listen, so that `port` is known and connections wait. Raises FatalError."""
@@ -155,7 +156,7 @@ class Door:
                     self._say(f"accepting failed ({error.strerror or error})")
                     stop.wait(_TICK)
                 continue
-            peer = _place(address[0], address[1])
+            peer = place(address[0], address[1])
             if not self._places.acquire(blocking=False):
                 self._say(f"more than {_MOST_GREETED} connections shake hands at once")
                 sock.close()
@@ -196,10 +197,6 @@ class Door:
         sentence = self.refusals.refused(reason, time.monotonic())
         if sentence:
             log.warning("a connection to %s for %s was refused: %s", self, self.asterisk, sentence)
-
-
-def _place(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _shake_hands(sock: socket.socket, entrance: Entrance, host: str, deadline: float) -> tuple[bytes, bytes]:
