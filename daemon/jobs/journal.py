@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import TransientError
+from daemon.runtime.durable import sync_folder
 
 _MOST_BYTES = 1024 * 1024
 
@@ -39,10 +40,6 @@ class Journal:
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(self._path)
-            folder = os.open(self._path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self._path.parent)
         except OSError as error:
             raise TransientError(f"{self._path} can't be written: {error.strerror or error}") from error

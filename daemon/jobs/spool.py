@@ -21,6 +21,7 @@ from pathlib import Path
 from daemon.errors import TransientError
 from daemon.jobs.policy import Folder
 from daemon.jobs.requestfile import MAX_BYTES
+from daemon.runtime.durable import sync_folder
 
 FOLDERS: tuple[Folder, ...] = ("pending", "processing", "completed", "failed", "superseded")
 _REASON = ".reason.txt"
@@ -71,7 +72,7 @@ class Spool:
                 _write(final, data)
             for other in FOLDERS:
                 if other != folder and _remove(self.root / other / name):
-                    _sync(self.root / other)
+                    sync_folder(self.root / other)
         except OSError as error:
             raise self._trouble(error) from error
 
@@ -132,7 +133,7 @@ class Spool:
         try:
             os.rename(self.root / "pending" / name, there)
             _write(there.with_name(there.name + _REASON), (reason + "\n").encode())
-            _sync(self.root / "pending")
+            sync_folder(self.root / "pending")
         except FileNotFoundError:
             return name  # somebody took it away meanwhile
         except OSError as error:
@@ -145,7 +146,7 @@ class Spool:
         try:
             found = self._look(name, 0.0)
             if found.data is not None and found.source == source and _remove(self.root / "pending" / name):
-                _sync(self.root / "pending")
+                sync_folder(self.root / "pending")
         except OSError as error:
             raise self._trouble(error) from error
 
@@ -219,7 +220,7 @@ def _write(final: Path, data: bytes, *, exclusive: bool = False, owner: os.stat_
             os.rename(part, final)
     finally:
         part.unlink(missing_ok=True)
-    _sync(final.parent)
+    sync_folder(final.parent)
 
 
 def _remove(path: Path) -> bool:
@@ -228,11 +229,3 @@ def _remove(path: Path) -> bool:
     except FileNotFoundError:
         return False
     return True
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

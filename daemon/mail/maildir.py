@@ -25,6 +25,7 @@ from typing import Final
 from daemon.errors import TransientError
 from daemon.mail.imap_rules import CHUNK, HEADER_BYTES, BodyHash, aside_id, aside_note, message_id_of
 from daemon.mail.model import Answer, Letter, MailRefused
+from daemon.runtime.durable import sync_folder
 from daemon.runtime.offload import Offload
 
 POLL: Final = 0.5
@@ -119,7 +120,7 @@ class MaildirBox:
             if path is not None:
                 make(self.folder / where)
                 path.rename(self.folder / where / "cur" / f"{uid}:2,S")
-                _sync(self.folder / where / "cur")
+                sync_folder(self.folder / where / "cur")
             self._kept.pop(uid, None)
 
     def _here(self) -> dict[str, Path]:
@@ -224,7 +225,7 @@ def deliver(folder: Path, name: str, data: bytes) -> None:
             os.link(draft, folder / "new" / name)
         except FileExistsError:
             return
-        _sync(folder / "new")
+        sync_folder(folder / "new")
     finally:
         draft.unlink()
 
@@ -236,14 +237,6 @@ def _is_there(folder: Path, name: str) -> bool:
         return any(each.partition(":2,")[0] == name for each in os.listdir(folder / "cur"))
     except FileNotFoundError:
         return False
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -9,17 +9,11 @@ missing, then how to ask again. `sentence` comes from the tables of reasons
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
 
 from daemon.jobs.model import Request
 from daemon.mail.page import Block, Example, Facts, Items, Notice, Page, Text
 from daemon.mail.phrases import pick
-
-EXAMPLES: Final = {
-    "RAMAIS": "RAMAIS=1121,1122 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00",
-    "CHECKIP": "[TOKEN] CHECKIP=203.0.113.7 SERVER=gv1p",
-    "MACCHANGE": "[TOKEN] MACCHANGE=1121 MACATUAL=00:11:22:33:44:55 MACFUTURO=66:77:88:99:AA:BB SERVER=gv1p",
-}
+from daemon.mail.reasons import FORMS
 
 
 def queued(request: Request, place: int) -> Page:
@@ -122,7 +116,7 @@ def helping(request: Request, commands: Sequence[str], max_extensions: int, max_
     }
     for command in commands:
         if command in what:
-            blocks += [Text(what[command]), Example((EXAMPLES[command],))]
+            blocks += [Text(what[command]), Example((FORMS[command],))]
     if {"CHECKIP", "MACCHANGE"} & set(commands):
         blocks.append(
             Text(

@@ -12,6 +12,7 @@ import msgspec
 
 from daemon.errors import PermanentError
 from daemon.mail.tokens import Tokens
+from daemon.runtime.durable import sync_folder
 
 _MAX_BYTES = 4 << 20
 
@@ -92,11 +93,7 @@ class TokensFile:
             file.flush()
             os.fsync(file.fileno())
         fresh.replace(self.path)
-        folder = os.open(self.path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path.parent)
 
     def _give(self, descriptor: int) -> None:
         """To whom the tokens belong, or will: what root edits must not lock the daemon out."""

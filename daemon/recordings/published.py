@@ -23,6 +23,7 @@ import msgspec
 
 from daemon.errors import FatalError, TransientError
 from daemon.recordings.model import LeftOut
+from daemon.runtime.durable import sync_folder
 
 _KEY_BYTES: Final = 32
 _OURS: Final = re.compile(r"[0-9a-f]{32}")
@@ -112,7 +113,7 @@ class Shelf:
         """The part becomes the ZIP, then the note is written. OSError: the disk."""
         if note.place == "folder":
             os.replace(self.part(publication), self.path(publication))
-            _sync(self.folder)
+            sync_folder(self.folder)
         self.notes.mkdir(parents=True, exist_ok=True, mode=0o700)
         fresh = self.notes / f".{publication}.part"
         descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -121,7 +122,7 @@ class Shelf:
             file.flush()
             os.fsync(file.fileno())
         os.replace(fresh, self.notes / f"{publication}.json")
-        _sync(self.notes)
+        sync_folder(self.notes)
 
     def withdraw(self, publication: str) -> None:
         """Remove what a try left behind."""
@@ -167,11 +168,3 @@ class Shelf:
                 f"the disk of {place} has {free >> 20} MB free, and"
                 f" {(needed + reserve) >> 20} MB are needed: make room there"
             )
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
