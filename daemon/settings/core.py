@@ -56,6 +56,13 @@ class HaSettings(Section):
     session_timeout: Number = restart(
         4.0, "seconds without ZooKeeper after which the lease is lost", ge=1, le=60
     )
+    username: Text = restart(
+        "", "digest login to ZooKeeper, the same on all nodes; unset: no login, open ACLs"
+    )
+    password: Secret = restart(None, "of that user")
+    takeover_after: Number = restart(
+        10.0, "seconds a node must be away before its unfinished requests are taken over", ge=1, le=86_400
+    )
 
 
 class AsteriskSettings(Section):

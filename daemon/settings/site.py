@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field
@@ -185,6 +186,10 @@ class RecordingsSettings(Section):
     )
     primary: Name = restart("primary", 'the [[peer]] or [[server]] that makes MP3s with mp3 = "ssh"')
     backup: Name = restart("backup", "the one that does where primary can't")
+    remote_dir: Folder = restart(
+        Path("/var/tmp/arimonitor"),  # noqa: S108
+        "folder on these for WAVs and MP3s on their way",
+    )
     bitrate: Whole = live(64, "kbit/s; the rate really reached is what is reported", ge=8, le=320)
     keep_days: Whole = live(
         0, "what the product itself made is deleted after so many days; 0: never", ge=0, le=36_500
@@ -210,6 +215,9 @@ class PeerSettings(Section):
     key_file: OptionalPath = restart(None, "private key of SSH")
     known_hosts: OptionalPath = restart(None, "unset: the user's own known_hosts")
     audios_from: AudiosFrom = restart("audio", "what it can serve")
+    queue_dir: OptionalPath = restart(None, "its queue.dir; unset: as here")
+    publish_dir: OptionalPath = restart(None, "its recordings.publish_dir; unset: as here")
+    bandwidth: Whole = restart(0, "kbit/s for files to and from it; 0: unbounded", ge=0, le=100_000_000)
 
 
 class ServerSettings(Section):
@@ -244,3 +252,4 @@ class ServerSettings(Section):
     notify_command: tuple[Text, ...] = restart(
         (), "tells the phone of {extension} to fetch its file; []: nobody does", max_length=16
     )
+    bandwidth: Whole = restart(0, "kbit/s for files to and from it; 0: unbounded", ge=0, le=100_000_000)
