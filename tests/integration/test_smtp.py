@@ -23,8 +23,8 @@ from tests.servers import certificate, dovecot, postfix
 from tests.servers.daemon import wait_until
 from tests.servers.dovecot import Dovecot
 from tests.servers.fake_smtp import FakeSmtp
+from tests.servers.ports import free_port
 from tests.servers.postfix import Postfix
-from tests.servers.rabbitmq import free_port
 from tests.servers.tokens import TokenServer
 
 WHY_NOT = dovecot.unavailable_reason() or postfix.unavailable_reason()

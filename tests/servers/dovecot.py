@@ -26,7 +26,7 @@ from typing import Self
 
 from tests.servers import certificate
 from tests.servers.lifetime import Lifetime
-from tests.servers.rabbitmq import free_port
+from tests.servers.ports import free_port
 
 _PROGRAM = Path("/usr/sbin/dovecot")
 _START_DEADLINE = 60.0

@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from ssh.connection import Place
 from tests.servers.lifetime import Lifetime
-from tests.servers.rabbitmq import free_port
+from tests.servers.ports import free_port
 
 _PROGRAM = "/usr/sbin/sshd"
 _DEADLINE = 60.0
