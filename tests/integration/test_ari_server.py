@@ -25,6 +25,7 @@ from tests.integration.outbound_parts import (
     PASSWORD,
     USER,
     FakeOutbound,
+    Taker,
     connected,
     masked,
     serving,

@@ -1,9 +1,9 @@
 """Free ports for the servers of the tests.
 
-Not those that the kernel gives away by itself, to whoever connects and to whoever listens on port 0: between
-the moment when such a port is picked and the one when its server listens, and as long as a server is down that
-is to come back, any connection of any program may get it. A process takes a block of other ports for itself and
-holds it by a socket with the block's name: parts of the tests run beside one another.
+Not those that the kernel gives away by itself, to whoever connects and to whoever listens on port 0: until
+its server listens, and while a server is down that is to come back, such a port may go to any connection of
+any program. A process takes a block of other ports for itself and holds it by a socket with the block's name:
+parts of the tests run beside one another.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _ports: Iterator[int] | None = None
 
 
 def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "127.0.0.1") -> int:
-    """A port of `host` that nobody uses now, that no other process of tests is given, and this one not soon."""
+    """A port of `host` that nobody uses now; given to no other process of tests, and to this one not soon."""
     global _ports
     if _ports is None:
         _ports = _block()
