@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,7 @@ from ssh.remote import run
 from ssh.transfer import Files
 from tests.servers import sshd
 from tests.servers.sshd import Sshd
+from tests.servers.waiting import DEADLINE, meanwhile
 
 if (_reason := sshd.unavailable_reason()) is not None:
     pytest.skip(_reason, allow_module_level=True)
@@ -204,21 +206,27 @@ def test_a_program_that_does_not_end(server: Sshd) -> None:
             run(connection, ["true"])
 
 
-def test_cut_while_a_program_runs() -> None:
+def test_cut_while_a_program_runs(tmp_path: Path) -> None:
     with Sshd() as server, Connection.open(server.place()) as connection:
-        threading.Timer(0.3, server.cut).start()
-        with pytest.raises(SshUnreachable, match="broke"):
-            run(connection, ["sleep", "60"])
+        begun = tmp_path / "begun"
+        with pytest.raises(SshUnreachable, match="broke"), meanwhile(begun.exists, "it runs", server.cut):
+            run(connection, ["sh", "-c", f"touch {begun}; exec sleep 60"], seconds=DEADLINE)
 
 
 def test_frozen_while_we_ask() -> None:
-    with Sshd() as server, Connection.open(server.place(timeout=0.5)) as connection:
+    with Sshd() as server, Connection.open(server.place()) as connection:
+        connection.place = replace(connection.place, timeout=0.5)
         server.freeze()
         with pytest.raises(SshUnreachable, match=r"took too long|no answer within|went away"):
             Files(connection)
 
 
 # -- files ---------------------------------------------------------------------------------------
+def begun(folder: Path) -> bool:
+    """Whether the half done file of a transfer has something in it."""
+    return any(path.stat().st_size for path in folder.glob(".*.part"))
+
+
 def test_get(files: Files, tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     data = os.urandom(3 * MB + 17)
@@ -253,9 +261,9 @@ def test_a_get_that_is_cut_is_resumed(tmp_path: Path) -> None:
     target.write_bytes(b"old")
     with Sshd() as server:
         with Connection.open(server.place()) as connection:
-            threading.Timer(0.5, server.cut).start()
-            with pytest.raises(SshUnreachable):
-                Files(connection).get(str(source), target, deadline=30, rate=4 * MB)
+            cut = meanwhile(lambda: begun(tmp_path), "some of it is here", server.cut)
+            with pytest.raises(SshUnreachable), cut:
+                Files(connection).get(str(source), target, deadline=DEADLINE, rate=4 * MB)
         assert target.read_bytes() == b"old"
         with Connection.open(server.place()) as connection:
             moved = Files(connection).get(str(source), target, deadline=30)
@@ -298,9 +306,9 @@ def test_a_put_that_is_cut_is_resumed(tmp_path: Path) -> None:
     source.write_bytes(data)
     with Sshd() as server:
         with Connection.open(server.place()) as connection:
-            threading.Timer(0.5, server.cut).start()
-            with pytest.raises(SshUnreachable):
-                Files(connection).put(source, str(target), deadline=30, rate=4 * MB, replace=True)
+            cut = meanwhile(lambda: begun(tmp_path), "some of it is there", server.cut)
+            with pytest.raises(SshUnreachable), cut:
+                Files(connection).put(source, str(target), deadline=DEADLINE, rate=4 * MB, replace=True)
         assert not target.exists()
         with Connection.open(server.place()) as connection:
             moved = Files(connection).put(source, str(target), deadline=30, replace=True)
