@@ -98,6 +98,7 @@ class Sshd(Lifetime):
                 "user": self.user,
                 "key_file": self.key,
                 "known_hosts": self.known_hosts,
+                "timeout": _DEADLINE,
                 **other,
             }
         )
