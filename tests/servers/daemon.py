@@ -81,7 +81,7 @@ class ArimonitorDaemon:
         self.file.write_text(toml(whole), encoding="utf-8")
 
     # -- the process -----------------------------------------------------------
-    def command(self, *words: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, seconds: float = 2 * DEADLINE) -> subprocess.CompletedProcess[str]:
         """Run `arimonitor WORDS` until it ends by itself."""
         return subprocess.run(
             [sys.executable, "-m", "daemon", *words],
@@ -183,7 +183,7 @@ class ArimonitorDaemon:
             self.kill()
 
     # -- what it says ------------------------------------------------------------
-    def connect(self, seconds: float = 10.0) -> socket.socket:
+    def connect(self, seconds: float = DEADLINE) -> socket.socket:
         """A connection to its console."""
         return socket.create_connection(self.address, seconds)
 
