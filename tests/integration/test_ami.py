@@ -82,7 +82,7 @@ def test_the_command_line_hangs_for_pjsip_alone(tmp_path: Path) -> None:
     program = tmp_path / "asterisk"
     program.write_text('#!/bin/sh\ncase "$2" in pjsip*) exec sleep 60;; *) echo up;; esac\n')
     program.chmod(0o755)
-    with pytest.raises(PjsipStuck, match=r"did not end within 2\.0 s"):
+    with pytest.raises(PjsipStuck, match=r"did not end within 2 s"):
         CliSource((str(program),), timeout=2.0).contacts()
     program.write_text("#!/bin/sh\nexec sleep 60\n")
     with pytest.raises(TransientError) as caught:
