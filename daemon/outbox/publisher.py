@@ -73,6 +73,7 @@ class Publisher:
         self._may = may
         self._told = told
         self._draining = False
+        self._again_before = 0  # `_again` when draining began
         self._quiet = Event()  # while draining: nothing is under way
         self._size, self._retry = window, retry
         self._window = Window(size=window, retry=retry)
@@ -128,18 +129,18 @@ class Publisher:
     def drain(self, seconds: float) -> int:
         """Publish nothing new until the next run and wait for what is under way.
 
-        Called by another greenlet. How many messages have no outcome after so
+        Called by another greenlet, also several times. How many messages have no outcome after so
         many seconds, or lost theirs with the connection: another node that
         publishes them may repeat them.
         """
-        before = self._again
-        self._draining = True
+        if not self._draining:
+            self._draining, self._again_before = True, self._again
         deadline = time.monotonic() + seconds
         while self._window.in_flight and (left := deadline - time.monotonic()) > 0:
             self._quiet.clear()
             self._sink.wake()
             self._quiet.wait(min(left, _HELD))
-        return self._window.in_flight + self._again - before
+        return self._window.in_flight + self._again - self._again_before
 
     def _up(self) -> None:
         self._connected = True
