@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -193,6 +193,7 @@ class Pair:
         self.a = Node("A", folder, self.board, self.broker, ["B"], Clock(1_700_000_000.0))
         self.b = Node("B", folder, self.board, self.broker, ["A"], Clock(1_700_003_600.0))
         self.made: set[str] = set()
+        self.stored: dict[str, set[str]] = {"A": set(), "B": set()}
         self.next = 0
         self.epoch = 1
         self.a.master(1)
@@ -202,9 +203,15 @@ class Pair:
         messages = [fact(self.next + n, recovered=recovered, kind=kind) for n in range(count)]
         self.next += count
         for node in nodes or (self.a, self.b):
-            node.outbox.store(messages)
-            self.made |= {message.id for message in messages}
+            self.see(node, messages)
         return messages
+
+    def see(self, node: Node, messages: Sequence[Message]) -> None:
+        """This node makes and stores these."""
+        node.outbox.store(messages)
+        ids = {message.id for message in messages}
+        self.made |= ids
+        self.stored[node.name] |= ids
 
     def pass_time(self, standby: Node, seconds: float, master: Node | None = None) -> None:
         """Second by second: the standby follows and the master publishes and answers."""

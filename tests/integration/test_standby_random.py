@@ -32,7 +32,7 @@ PLANNED = st.one_of(
 )
 ANY = st.one_of(
     PLANNED,
-    st.tuples(st.just("crash"), st.just(0)),
+    st.tuples(st.just("crash"), st.booleans()),
     st.tuples(st.just("freeze"), st.just(0)),
     st.tuples(st.just("cut master"), st.booleans()),
     st.tuples(st.just("cut standby"), st.booleans()),
@@ -65,7 +65,7 @@ class History:
 
     def late_(self) -> None:
         for node, messages in self.late:
-            node.outbox.store(messages)
+            self.pair.see(node, messages)
         self.late.clear()
 
     def send(self, count: int) -> None:
@@ -92,8 +92,11 @@ class History:
         self.standby.outbox.close()
         self.standby.start()
 
-    def crash(self, _: int) -> None:
+    def crash(self, broker_too: bool) -> None:
         self._excuse()
+        if broker_too:  # which loses what it has not confirmed
+            lost = {entry.message.id for entry in self.master.sender.under_way.values()}
+            self.pair.broker.got = [each for each in self.pair.broker.got if each[0] not in lost]
         self.master.crash()
         self.pair.take_over(self.standby)
         self.master.start()
@@ -129,6 +132,14 @@ class History:
         self.pair.board.data.clear()
         self.excused |= set(self.pair.broker.ids)
 
+    def end_alone(self) -> None:
+        """The master is lost for good: whatever the standby ever stored must come from here."""
+        self.master.board.cut = self.standby.board.cut = self.pair.board.deaf = False
+        self.crash(True)
+        self.standby.crash()
+        self.master.publish()
+        assert self.pair.stored[self.master.name] <= set(self.pair.broker.ids), "lost with its node"
+
     def settle(self) -> None:
         """Everything is well again, for long enough."""
         self.master.board.cut = self.standby.board.cut = self.pair.board.deaf = False
@@ -141,8 +152,8 @@ class History:
         assert self.master.outbox.counts().get("", 0) == self.standby.outbox.counts().get("", 0) == 0
 
 
-def run(steps: list[tuple[object, ...]]) -> History:
-    """One history, in a folder of its own."""
+def run(steps: list[tuple[object, ...]], *, alone: bool = False) -> History:
+    """One history, in a folder of its own; `alone`: it ends with one node."""
     with (
         tempfile.TemporaryDirectory(dir=MEMORY if MEMORY.is_dir() else None) as folder,
         # Small, so that blocks are filled and readers are lapped.
@@ -153,7 +164,10 @@ def run(steps: list[tuple[object, ...]]) -> History:
         history = History(pair)
         for what, *values in steps:
             history.step("late_" if what == "late" else str(what), *([] if what == "late" else values))
-        history.settle()
+        if alone:
+            history.end_alone()
+        else:
+            history.settle()
         return history
 
 
@@ -162,14 +176,31 @@ QUIET = settings(deadline=None, max_examples=60, suppress_health_check=list(Heal
 
 @QUIET
 @given(st.lists(ANY, max_size=40))
-@example([("happen", 9, "both"), ("send", 5), ("hear", 3), ("crash", 0), ("send", 9), ("crash", 0)])
+@example([("happen", 9, "both"), ("send", 5), ("hear", 3), ("crash", False), ("send", 9), ("crash", False)])
 @example([("happen", 9, "master"), ("send", 5), ("hear", 5), ("freeze", 0), ("follow", 15)])
 @example(
-    [("happen", 9, "standby"), ("follow", 15), ("follow", 15), ("tell", True), ("follow", 1), ("crash", 0)]
+    [
+        ("happen", 9, "standby"),
+        ("follow", 15),
+        ("follow", 15),
+        ("tell", True),
+        ("follow", 1),
+        ("crash", False),
+    ]
 )
 def test_nothing_is_lost_and_only_what_a_crash_excuses_is_repeated(steps: list[tuple[object, ...]]) -> None:
     history = run(steps)
     assert set(history.pair.broker.repeated) <= history.excused
+
+
+@QUIET
+@given(st.lists(ANY, max_size=40))
+@example([("happen", 9, "both"), ("follow", 15), ("follow", 15), ("tell", True), ("follow", 1)])
+@example([("happen", 9, "both"), ("send", 9), ("hear", 5), ("tell", True), ("follow", 1)])
+def test_what_a_node_stored_is_published_though_the_other_is_lost_for_good(
+    steps: list[tuple[object, ...]],
+) -> None:
+    run(steps, alone=True)
 
 
 @QUIET
