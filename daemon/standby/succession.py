@@ -40,7 +40,8 @@ class Succession:
     """One per node, for the life of the process. `writer` runs on the master, `pruner` on the others.
 
     `others` gives the names of the other nodes. `ours(broker)`: messages of this broker name are
-    published by this node whatever its role, and are nobody else's affair.
+    published by this node whatever its role, and are nobody else's affair. A standby asks the master
+    about what still waits `ripe` seconds after it was stored.
     """
 
     def __init__(
@@ -50,13 +51,15 @@ class Succession:
         marks: Marks,
         others: Callable[[], Collection[str]],
         ours: Callable[[str], bool] = _none,
+        *,
+        ripe: float = 10.0,
     ) -> None:
         self._node = node
         self._outbox = outbox
         self._marks = marks
         self._reader = JournalReader(outbox, marks)
         self.writer = MarkWriter(node, outbox, marks, self._reader, others)
-        self.pruner = Pruner(node, outbox, marks, self._reader, ours)
+        self.pruner = Pruner(node, outbox, marks, self._reader, ours, ripe=ripe)
 
     def take_over(self, epoch: int, seconds: float = 2.0) -> str:
         """Before this node's publishers start as master under `epoch`, and after the pruner ended.
