@@ -221,7 +221,7 @@ class Hosts(Lifetime):
         return self
 
     def enter(self) -> None:
-        """What this thread opens and starts from now on is at the switch; other threads stay where they are."""
+        """What this thread opens and starts from now on is at the switch; other threads stay."""
         if self._home is None:
             self._home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
             _setns(_NAMESPACES / self.namespace(_SWITCH))
