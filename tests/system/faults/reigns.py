@@ -49,8 +49,8 @@ def _by_words(said: Iterable[Said]) -> list[Reign]:
         if word.role != "master" or (found and (found[-1].node, found[-1].token) == (word.node, word.epoch)):
             continue
         if found:
-            found[-1] = replace(found[-1], end=word.at)
-        found.append(Reign(word.node, word.epoch, word.at, FOREVER, (0, len(found))))
+            found[-1] = replace(found[-1], end=word.asked)
+        found.append(Reign(word.node, word.epoch, word.asked, FOREVER, (0, len(found))))
     return found
 
 
