@@ -46,8 +46,8 @@ def reigns(history: History) -> list[Reign]:
 def _by_words(said: Iterable[Said]) -> list[Reign]:
     found: list[Reign] = []
     for word in sorted(said, key=lambda word: word.at):
-        if word.role != "master" or (found and (found[-1].node, found[-1].token) == (word.node, word.epoch)):
-            continue
+        if word.role != "master" or (found and word.epoch <= found[-1].token):
+            continue  # goes on, or is one that is over
         if found:
             found[-1] = replace(found[-1], end=word.asked)
         found.append(Reign(word.node, word.epoch, word.asked, FOREVER, (0, len(found))))
