@@ -19,6 +19,9 @@ class Place(Protocol):
     def connect(self, address: tuple[str, int], timeout: float | None = None) -> socket.socket:
         """As socket.create_connection, from there."""
 
+    def listen(self, port: int = 0) -> socket.socket:
+        """A listening socket on its address; 0: any free port."""
+
 
 class Here:
     """This machine, on its loopback."""
@@ -29,6 +32,10 @@ class Here:
     def connect(self, address: tuple[str, int], timeout: float | None = None) -> socket.socket:
         """As Place says."""
         return socket.create_connection(address, timeout)
+
+    def listen(self, port: int = 0) -> socket.socket:
+        """As Place says."""
+        return socket.create_server((self.address, port), backlog=64)
 
 
 HERE: Place = Here()

@@ -191,14 +191,14 @@ def _facts(history: History) -> tuple[list[str], list[str]]:
     lost = [
         f"{fact.type} of {fact.call} at {fact.at - history.began:.2f} s"
         for fact in history.emitted
-        if (fact.call, fact.type) not in ids and _seen(history, fact)
+        if (fact.call, fact.type) not in ids and seen(history, fact)
     ]
     doubled = [f"{kind} of {call} has {len(them)}" for (call, kind), them in ids.items() if len(them) > 1]
     doubled += [f"{id_} stands for {len(them)} facts" for id_, them in facts.items() if len(them) > 1]
     return lost, doubled
 
 
-def _seen(history: History, fact: Emitted) -> bool:
+def seen(history: History, fact: Emitted) -> bool:
     """Whether a node was connected when the fact was told, and went on soundly for a while."""
     return any(_sound(history, listening, fact.at) for listening in history.listening)
 
