@@ -164,7 +164,8 @@ class Scenario:
 GIVEN = {
     "master": NODES,
     "zookeeper-leader": ("witness", "master", "standby"),
-    "clocks": ("fake",),
+    "clocks": ("blind", "fake"),  # see clocks.py
+    "disks": ("small",),
 }
 """What is seen to before the load begins."""
 
