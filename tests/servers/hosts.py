@@ -149,14 +149,14 @@ class Host:
             raise RuntimeError(f"{' '.join(argv)} on {self.name}: {done.stderr.strip()}: {text}")
 
     # -- sockets -----------------------------------------------------------------
-    def socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
+    def new_socket(self, kind: socket.SocketKind = socket.SOCK_STREAM) -> socket.socket:
         """A socket of this host in the hands of this process: a namespace counts when a socket is made."""
         with _inside(_NAMESPACES / self.namespace):
             return socket.socket(socket.AF_INET, kind)
 
     def connect(self, address: tuple[str, int], timeout: float | None = None) -> socket.socket:
         """As socket.create_connection, from this host."""
-        made = self.socket()
+        made = self.new_socket()
         try:
             made.settimeout(timeout)
             made.connect(address)
@@ -167,7 +167,7 @@ class Host:
 
     def listen(self, port: int = 0) -> socket.socket:
         """A listening socket on its address."""
-        made = self.socket()
+        made = self.new_socket()
         made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         made.bind((self.address, port))
         made.listen(64)

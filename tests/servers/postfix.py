@@ -184,10 +184,26 @@ class Postfix(Lifetime):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def freeze(self) -> None:
+        """SIGSTOP: what is connected stays so, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """kill -9 of all of it."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._process.wait(10)
+            self._process = None
+
     def stop(self) -> None:
         """End it, with all its processes."""
         if self._process is not None:
             if self._process.poll() is None:
+                self.thaw()
                 self._signal(signal.SIGTERM)
                 try:
                     self._process.wait(10)

@@ -1,4 +1,12 @@
-"""Runs scenarios: python -m gevent.monkey --module tests.system.faults run FILE..."""
+"""Runs scenarios: python -m gevent.monkey --module tests.system.faults COMMAND
+
+run FILE...      scenarios of files, or by their names
+series           the whole fault table, as far as its results are not there yet
+report           the table of figures, of the results that are there
+random           scenarios that only the seed knows; each is printed
+check HISTORY... the history of an earlier run again
+planted [NAME]   copies of the product with bugs in them: each must be found
+"""
 
 from __future__ import annotations
 
@@ -7,69 +15,105 @@ import sys
 import time
 from pathlib import Path
 
-import msgspec
-
-from tests.system.faults import plan
+from tests.system.faults import plan, planted
 from tests.system.faults.checker import check
-from tests.system.faults.cluster import BOTH, Cluster, unavailable_reason
+from tests.system.faults.cluster import BOTH, Kind, unavailable_reason
+from tests.system.faults.figures import Run, table
 from tests.system.faults.history import load
-from tests.system.faults.runner import Runner, keep, report, result
-from tests.system.faults.scenario import Scenario, parse, render
+from tests.system.faults.runner import report
+from tests.system.faults.scenario import parse
+from tests.system.faults.series import TABLE, Job, Series, jobs, named
 
-HERE = Path(__file__).parent
+NOTHING_HERE = 3
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="tests.system.faults", description=__doc__)
+    told = _arguments().parse_args()
+    if told.command == "check":
+        return _check(told.history)
+    if told.command == "report":
+        return _report(told.out, told.to)
+    if reason := unavailable_reason():
+        say(f"there can be no cluster: {reason}")
+        return NOTHING_HERE
+    match told.command:
+        case "run":
+            todo = [Job(named(name), number) for number, name in enumerate(told.scenario, 1)]
+            return _run(todo, told.out, Kind(tuple(told.nodes.split(","))))
+        case "random":
+            made = [plan.at_random(told.seed + number, told.seconds) for number in range(told.runs)]
+            return _run([Job(scenario, 1) for scenario in made], told.out, Kind())
+        case "planted":
+            return planted.run(told.name, told.out, say)
+    return _series(told.out, told.rows, told.minutes)
+
+
+def _arguments() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tests.system.faults", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
-    run = commands.add_parser("run", help="run scenarios on one cluster")
-    run.add_argument("scenario", nargs="+", help="a file, or the name of one of scenarios/")
+    run = commands.add_parser("run")
+    run.add_argument("scenario", nargs="+")
     run.add_argument("--nodes", default=",".join(BOTH))
-    run.add_argument("--out", type=Path, help="folder for results and histories")
-    random = commands.add_parser("random", help="scenarios that only the seed knows; each is printed")
+    series = commands.add_parser("series")
+    series.add_argument("--rows", nargs="*", default=[], help="of the fault table; none: all")
+    series.add_argument("--minutes", type=float, default=160.0, help="no run begins after that")
+    told = commands.add_parser("report")
+    told.add_argument("--to", type=Path, help="a file; unset: standard output")
+    random = commands.add_parser("random")
     random.add_argument("--seed", type=int, default=int(time.time()))
     random.add_argument("--runs", type=int, default=1)
     random.add_argument("--seconds", type=float, default=40.0)
-    random.add_argument("--out", type=Path)
-    again = commands.add_parser("check", help="check the history of an earlier run again")
-    again.add_argument("history", type=Path, nargs="+")
-    told = parser.parse_args()
-    if told.command == "check":
-        return _check_again(told.history)
-    if reason := unavailable_reason():
-        print(f"no cluster: {reason}")
-        return 3
-    if told.command == "random":
-        made = [plan.at_random(told.seed + number, told.seconds) for number in range(told.runs)]
-        return _run(made, BOTH, told.out)
-    return _run([_named(name) for name in told.scenario], told.nodes.split(","), told.out)
+    bugs = commands.add_parser("planted")
+    bugs.add_argument("name", nargs="*", default=[])
+    for command in (run, series, told, random, bugs):
+        command.add_argument("--out", type=Path, required=True, help="folder of the results")
+    commands.add_parser("check").add_argument("history", type=Path, nargs="+")
+    return parser
 
 
-def _named(name: str) -> Scenario:
-    path = Path(name) if name.endswith(".txt") else HERE / "scenarios" / f"{name}.txt"
-    return parse(path.read_text(), path.stem)
+def _run(todo: list[Job], out: Path, kind: Kind) -> int:
+    with Series(out, say, kind) as series:
+        done = [run for job in todo if (run := series.run(job)) is not None]
+    return _verdict(done)
 
 
-def _run(scenarios: list[Scenario], nodes: list[str] | tuple[str, ...], out: Path | None) -> int:
-    wrong = 0
-    with Cluster(nodes) as cluster:
-        runner = Runner(cluster, say)
-        for number, scenario in enumerate(scenarios, 1):
-            began = time.time()
-            say(render(scenario).rstrip())
-            history, verdict = runner.run(scenario)
-            report(scenario, verdict, say)
-            for note in history.notes:
-                say(f"  {note}")
-            wrong += bool(verdict.violations)
-            if out is not None:
-                keep(history, scenario, out, f"{number:03}-{scenario.name}")
-                data = msgspec.json.encode(result(scenario, verdict, number, began))
-                (out / f"{number:03}-{scenario.name}.result.json").write_bytes(data)
+def _series(out: Path, rows: list[str], minutes: float) -> int:
+    until = time.monotonic() + 60 * minutes
+    with Series(out, say) as series:
+        todo = list(jobs(rows))
+        for job in todo:
+            if time.monotonic() > until:
+                say(f"{minutes:g} minutes are over: the same command goes on from here")
+                break
+            series.run(job)
+        return _verdict(series.results(), len(todo))
+
+
+def _verdict(done: list[Run], wanted: int | None = None) -> int:
+    wrong = [run for run in done if run.violations]
+    say(f"{len(done)} runs{f' of {wanted}' if wanted else ''}, {len(wrong)} of them with something wrong")
+    for run in wrong:
+        say(f"  {run.scenario}.{run.number:02}: {'; '.join(run.violations)[:500]}")
     return 1 if wrong else 0
 
 
-def _check_again(paths: list[Path]) -> int:
+def _report(out: Path, to: Path | None) -> int:
+    titles = {scenario.row: scenario.title for scenario in (named(name) for name, _ in TABLE)}
+    with Series(out, say) as series:
+        runs = series.results()
+    text = table(runs, titles)
+    machines = sorted({run.machine for run in runs})
+    text = f"{text}\nMeasured with {'; '.join(machines)}.\n"
+    if to is None:
+        say(text)
+    else:
+        to.write_text(text)
+    return 0
+
+
+def _check(paths: list[Path]) -> int:
     wrong = 0
     for path in paths:
         scenario = parse(path.with_name(path.name.replace(".history.json", ".txt")).read_text(), path.stem)

@@ -10,12 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
+from tests.servers.disk import fill
 from tests.servers.hosts import Drop, Host
 from tests.servers.waiting import wait_until
 from tests.system.faults.cluster import Cluster, Node
 from tests.system.faults.collecting import Chronicle
 from tests.system.faults.history import Fault
 from tests.system.faults.scenario import Act, seconds
+from tests.system.faults.trees import next_version
 
 Undo = Callable[[], None]
 
@@ -205,6 +207,25 @@ class Stage:
     def _alarm(self, _: str) -> Effect:
         self.cluster.broker.set_memory_alarm(True)
         return Effect(lambda: self.cluster.broker.set_memory_alarm(False))
+
+    def _fill(self, word: str) -> Effect:
+        (node,) = self._nodes(word)
+        ballast = fill(node.daemon.data)
+        return Effect(ballast.unlink, (node,), blind=False)
+
+    def _clock(self, word: str, by: str) -> Effect:
+        (node,) = self._nodes(word)
+        self.cluster.shift(node.name, by)
+        return Effect(lambda: self.cluster.shift(node.name, "+0"), (node,), blind=False)
+
+    def _upgrade(self, word: str) -> Effect:
+        (node,) = self._nodes(word)
+        tree = next_version(self.cluster.base / f"{node.name}.next")
+        node.expected = False
+        node.daemon.stop()
+        node.daemon.tree = tree
+        start(node)
+        return Effect(nothing, (node,))
 
     # -- hosts and their cables ------------------------------------------------------
     def _hang(self, word: str) -> Effect:

@@ -4,7 +4,7 @@
     audio2   daemon AUDIO2, ZooKeeper 2, sshd      broker    RabbitMQ
     witness  ZooKeeper 3                           asterisk  recorded calls (exchange.py)
 
-The witness has the highest number, so that it leads where nothing else decides. `Cluster(nodes=("AUDIO",))`
+The witness has the highest number, so that it leads where nothing else decides. `Kind(nodes=("AUDIO",))`
 is one host on the lock file: what the runner itself is tried on.
 """
 
@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
@@ -41,6 +41,9 @@ NAMESPACE = "/arimonitor"
 SESSION = 4.0  # seconds
 _ZOOKEEPER = (2181, 2888, 3888)  # ports in namespaces that are our own
 _LINK_KEY = "f" * 64
+_SMALL = "48m"
+_BLIND_CLOCK = REPOSITORY / "tests/system/faults/blind_clock.py"
+_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 
 
 def unavailable_reason() -> str | None:
@@ -68,25 +71,32 @@ class Node:
         return process is not None and process.poll() is None
 
 
-class Cluster(Lifetime):
-    """`trees`: the product's packages that a node runs from, by name; `launcher`: see ArimonitorDaemon."""
+@dataclass(frozen=True)
+class Kind:
+    """What a cluster is made of. `tree`: the product's packages that its daemons run from.
 
-    def __init__(
-        self,
-        nodes: Sequence[str] = BOTH,
-        *,
-        trees: Mapping[str, Path] | None = None,
-        launcher: Sequence[str] = ("-m", "daemon"),
-        settings: Mapping[str, Mapping[str, Any]] | None = None,
-    ) -> None:
+    `clocks`: "blind" (blind_clock.py) or "fake" (libfaketime, moved by `shift`). `disks`: "small" ones
+    for the daemons' data, which can be filled.
+    """
+
+    nodes: tuple[str, ...] = BOTH
+    tree: Path = REPOSITORY
+    clocks: str = ""
+    disks: str = ""
+
+
+class Cluster(Lifetime):
+    """All of it, within a `with`."""
+
+    def __init__(self, kind: Kind | None = None) -> None:
+        self.kind = kind or Kind()
         self.base = Path(tempfile.mkdtemp(prefix="arimonitor-cluster-"))
         self.base.chmod(0o755)
-        self.names = tuple(nodes)
+        self.names = self.kind.nodes
         self.hosts = Hosts("audio", "audio2", "witness", "mail", "broker", "asterisk")
         self.nodes: dict[str, Node] = {}
         self.mails = 0  # delivered since it began; senders may send so many an hour
         self.last_master = ""
-        self._trees, self._launcher, self._more = dict(trees or {}), launcher, settings or {}
         self._stack = ExitStack()
 
     # -- its life ------------------------------------------------------------------
@@ -190,11 +200,29 @@ class Cluster(Lifetime):
 
     def _node(self, name: str) -> Node:
         host = self.hosts[name.lower()]
-        tree = self._trees.get(name, REPOSITORY)
+        launcher = (str(_BLIND_CLOCK),) if self.kind.clocks == "blind" else ("-m", "daemon")
         made = ArimonitorDaemon(
-            self.base / name, self.settings(name), at=host, tree=tree, launcher=self._launcher
+            self.base / name, self.settings(name), at=host, tree=self.kind.tree, launcher=launcher
         )
+        if self.kind.clocks == "fake":
+            made.environ.update(
+                LD_PRELOAD=str(_FAKETIME),
+                FAKETIME_TIMESTAMP_FILE=str(self.base / f"{name}.clock"),
+                FAKETIME_CACHE_DURATION="1",
+                FAKETIME_DONT_FAKE_MONOTONIC="1",
+                NO_FAKE_STAT="1",
+            )
+            self.shift(name, "+0")
+        if self.kind.disks == "small":
+            made.data.mkdir()
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL}", "tmpfs", str(made.data)]
+            subprocess.run(mount, check=True, timeout=30)
+            self._stack.callback(subprocess.run, ["umount", "-l", str(made.data)], check=True, timeout=30)
         return Node(name, host, made, self.ssh[name])
+
+    def shift(self, name: str, by: str) -> None:
+        """The wall clock of a node is wrong by so much ("+1h") from the next second on."""
+        (self.base / f"{name}.clock").write_text(by + "\n")
 
     def settings(self, name: str) -> dict[str, Any]:
         """The tables of a node's configuration."""
@@ -250,8 +278,6 @@ class Cluster(Lifetime):
                 "session_timeout": SESSION,
             }
             tables["peer"] = [self._peer(other) for other in self.names if other != name]
-        for table, values in self._more.items():
-            tables[table] = {**tables.get(table, {}), **values}
         return tables
 
     def _peer(self, name: str) -> dict[str, Any]:
@@ -276,8 +302,3 @@ def at_once(*functions: Callable[[], object]) -> None:
 def descriptors(pid: int) -> int:
     """How many files and sockets a process has open."""
     return len(os.listdir(f"/proc/{pid}/fd"))
-
-
-def wall() -> float:
-    """The one clock of a run."""
-    return time.time()

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from tests.servers.waiting import wait_until
 from tests.system.faults import collecting, figures, plan
 from tests.system.faults.acts import Stage, settle_zookeeper
 from tests.system.faults.checker import Verdict, check, seen
-from tests.system.faults.cluster import Cluster, at_once
+from tests.system.faults.cluster import Cluster
 from tests.system.faults.collecting import Chronicle
 from tests.system.faults.history import History, Stored, save
 from tests.system.faults.posts import Boxes, Postman
@@ -71,6 +72,16 @@ class Runner:
         history.emitted = steady.emitted[first:]
         self._collect(history, before)
         return history, check(history, scenario.expect)
+
+    def keep_logs(self, folder: Path) -> None:
+        """Everything that was logged, for whoever looks for the mistake."""
+        folder.mkdir(parents=True, exist_ok=True)
+        for node in self.cluster.nodes.values():
+            (folder / f"{node.name}.log").write_text(node.daemon.log_text())
+            (folder / f"{node.name}.output").write_text(node.daemon.output())
+        if self._with_zookeeper:
+            for host, server in self.cluster.zookeepers().items():
+                (folder / f"zookeeper-{host}.log").write_text(server.log_text())
 
     # -- before --------------------------------------------------------------------
     @property
@@ -223,18 +234,13 @@ def result(scenario: Scenario, verdict: Verdict, number: int, began: float) -> f
     )
 
 
-def start_all(cluster: Cluster) -> None:
-    """Start what a failed run has left dead."""
-    at_once(*(node.daemon.start for node in cluster.nodes.values() if not node.alive))
-
-
 def _after(first: Future[None], then: Callable[[int], None], number: int) -> None:
     first.result()
     then(number)
 
 
-def _queued(status: dict[str, object] | object) -> bool:
-    queue = status.get("queue") if isinstance(status, dict) else None
+def _queued(status: Mapping[str, Any]) -> bool:
+    queue = status.get("queue")
     return bool(queue and (queue["pending"] or queue["processing"]))
 
 
