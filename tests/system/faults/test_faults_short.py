@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import msgspec
 import pytest
@@ -29,7 +28,7 @@ SCENARIOS = (
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
     """All of them, run; by name. What the runner said is printed."""
     if reason := unavailable_reason():
         pytest.skip(reason)
@@ -40,7 +39,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Run]]:
     )
     print(done.stdout, done.stderr)
     results = [msgspec.json.decode(path.read_bytes(), type=Run) for path in sorted(out.glob("*.result.json"))]
-    yield {run.scenario: run for run in results}
+    return {run.scenario: run for run in results}
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
