@@ -8,7 +8,7 @@ PATCHED := $(BIN)/python -m gevent.monkey --module pytest
 export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
 
 .PHONY: help run test test-full test-deps lint types layers unit integration integration-a-k integration-l-z system
-.PHONY: system-a-d system-e-z system-heavy faults fuzz bench clean
+.PHONY: system-a-d system-e-z system-heavy faults demo fuzz bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -81,6 +81,9 @@ faults: $(TEST_READY)  ## two hosts and every fault of docs/failover.md, many ti
 	$(FAULTS) series --out $(OUT) --minutes $(or $(MINUTES),160) $(if $(ROWS),--rows $(ROWS))
 	$(FAULTS) planted --out $(OUT)/planted
 	$(FAULTS) report --out $(OUT) --to docs/failover-figures.md
+
+demo: $(TEST_READY)  ## two hosts with real servers and calls on this machine, and keys to break them
+	@$(BIN)/python -m gevent.monkey --module tests.demo $(if $(SCRIPT),--script "$(SCRIPT)")
 
 fuzz: $(TEST_READY)  ## look for input that breaks something; SECONDS=60
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)
