@@ -163,7 +163,7 @@ class Connection:
         if isinstance(error, paramiko.SSHException | EOFError | ConnectionError):
             return SshUnreachable(f"{self.place}: {what}: the connection broke ({_words(error)})")
         # SFTP has one word, "Failure", for a full disk, a broken one and whatever else.
-        return SshUnreachable(f"{self.place}: {what}: the server says {_words(error)!r}")
+        return SshUnreachable(f"{self.place}: {what}: the server says {_words(error)!r}: is its disk full?")
 
     def execute(self, command: str, *, seconds: float, max_output: int) -> Output:
         """Hand one line to the user's shell there; wait for its end. See `remote`, which makes that line.
@@ -214,6 +214,18 @@ class _Reject(paramiko.RejectPolicy):  # type: ignore[misc]
 
     def missing_host_key(self, _client: Any, _hostname: str, key: Any) -> None:
         raise _UnknownHost(f"{key.get_name()} {key.fingerprint}")
+
+
+def sync(client: Any, file: Any) -> None:
+    """What was written to an open remote file is on the disk there; for a step of `within`.
+
+    A server that has no such request (OpenSSH has it since 6.5) is taken at its word.
+    """
+    try:
+        client._request(paramiko.sftp.CMD_EXTENDED, "fsync@openssh.com", file.handle)
+    except OSError as error:
+        if "unsupported" not in str(error).lower():
+            raise
 
 
 def _transport(sock: Any, **options: Any) -> Any:

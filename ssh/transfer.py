@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ssh.connection import Connection
+from ssh.connection import Connection, Place, sync
 from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused, SshUnreachable
 
 _CHUNK: Final = 32 * 1024
@@ -56,6 +56,11 @@ class Files:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._client: Any = connection.files()
+
+    @property
+    def place(self) -> Place:
+        """Whose files."""
+        return self._connection.place
 
     def close(self) -> None:
         """End the session. Never raises: a connection that broke is closed."""
@@ -95,27 +100,38 @@ class Files:
             return b"".join(_pieces(file, offset, end))
 
     def write_new(self, path: str, data: bytes, *, mode: int, temporary: str) -> None:
-        """A new file, whole or not at all: `temporary` beside it, read back, renamed.
+        """A new file, whole or not at all: `temporary` beside it, synced, read back, renamed.
 
         Raises AlreadyThere where `path` exists; nothing is ever replaced.
         """
         beside = posixpath.join(posixpath.dirname(path), temporary)
-        with self._step(f"writing of {path}", 6 * self._connection.place.timeout) as client:
-            with client.open(beside, "wb") as file:
-                client.chmod(beside, 0o600)
-                file.write(data)
-            client.chmod(beside, mode)
-            with client.open(beside, "rb") as file:
-                if file.read(len(data) + 1) != data:
-                    raise SshUnreachable(f"{self._connection.place}: {beside} is not what was written")
-        self.rename(beside, path)
+        try:
+            with self._step(f"writing of {path}", 6 * self._connection.place.timeout) as client:
+                with client.open(beside, "wb") as file:
+                    client.chmod(beside, 0o600)
+                    file.write(data)
+                    sync(client, file)
+                client.chmod(beside, mode)
+                with client.open(beside, "rb") as file:
+                    if file.read(len(data) + 1) != data:
+                        raise SshUnreachable(f"{self._connection.place}: {beside} is not what was written")
+            self.rename(beside, path)
+        except SshError:
+            with contextlib.suppress(SshError):  # the first error is the one to tell
+                self.remove(beside)
+            raise
 
     def rename(self, source: str, target: str) -> None:
         """Rename; raises AlreadyThere where the target exists (SFTP's own rename replaces nothing)."""
-        if self.stat(target) is not None:
-            raise AlreadyThere(f"{self._connection.place}: {target} is there already")
-        with self._step(f"renaming of {source} to {target}") as client:
-            client.rename(source, target)
+        try:
+            if self.stat(target) is None:
+                with self._step(f"renaming of {source} to {target}") as client:
+                    client.rename(source, target)
+                return
+        except SshUnreachable:
+            if self.stat(target) is None:
+                raise
+        raise AlreadyThere(f"{self._connection.place}: {target} is there already")
 
     def remove(self, path: str) -> None:
         """Remove a file; it may be gone already."""

@@ -39,6 +39,7 @@ YIELD_EVERY = 100
 """Lines after which others may run: a child's flood must not be the hub's."""
 PARTIAL_AFTER = 1.0
 """Seconds after which a line without its end (a prompt) is logged as it is."""
+_LAST_WORDS = 20.0  # seconds at most that the end waits for a flood to be logged
 
 _STREAMS = {1: "stdout", 2: "stderr"}
 _LEVELS = {1: logging.INFO, 2: logging.WARNING}
@@ -64,6 +65,7 @@ class Capture:
         self._pieces: deque[tuple[int, bytes]] = deque()
         self._taken = 0
         self._given = 0
+        self._logged = 0
         self._partial: dict[int, bytes] = {1: b"", 2: b""}
         self._dropped_said = 0
         self._closing = False
@@ -95,7 +97,7 @@ class Capture:
         """What else the pump does when woken; replaced by who needs it."""
 
     def close(self) -> None:
-        """Give the streams back and log what is still in the pipes; waits at most 2 s."""
+        """Give the streams back and log what is still in the pipes; waits 2 s, longer while that goes on."""
         if self._closing:
             return
         self._closing = True
@@ -108,7 +110,7 @@ class Capture:
         # The thread reads what is there and ends; it needs nothing of the hub, which waits here.
         ended = self._reader_done.acquire(timeout=2.0)
         self.wake()
-        self._pump_thread.join(2.0)
+        self._let_the_pump_end()
         self._log_pieces()
         self._log_partial()
         self.extra()
@@ -120,6 +122,13 @@ class Capture:
                 os.close(fd)
         for saved in (*self._saved.values(), self.stderr_fd):
             os.close(saved)
+
+    def _let_the_pump_end(self) -> None:
+        """It may be in the middle of a flood: two who log at once would mix up the lines."""
+        until, before = time.monotonic() + _LAST_WORDS, -1
+        while self._pump_thread.is_alive() and self._logged != before and time.monotonic() < until:
+            before = self._logged
+            self._pump_thread.join(2.0)
 
     # -- in the real thread: no log, no lock, no socket ----------------------------
 
@@ -197,6 +206,7 @@ class Capture:
             self._partial[fd] = rest
             for number, line in enumerate(lines, 1):
                 _log(fd, line)
+                self._logged += 1
                 if number % YIELD_EVERY == 0:
                     time.sleep(0)
         if self.dropped > self._dropped_said:

@@ -28,6 +28,7 @@ PATIENCE: Final = 120.0
 _PAGE: Final = 150
 _AT_ONCE: Final = 8
 _CHUNK: Final = 1 << 18
+_TRIES: Final = 3  # of a request, and of a body that is cut
 _NEAR_DAYS: Final = 7
 _NEAR_PATIENCE: Final = 20.0
 _LONGEST_LINK: Final = 7 * 24 * 3600  # of a presigned URL, by Signature Version 4
@@ -212,10 +213,7 @@ class S3Store:
 
         try:
             with self._translated_but(ClientError):
-                body = self._s3().get_object(Bucket=self._settings.bucket, Key=recording.key)["Body"]
-                with target.open("wb") as file:
-                    for chunk in body.iter_chunks(_CHUNK):
-                        file.write(chunk)
+                self._fetched_whole(recording.key, target)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in ("NoSuchKey", "404"):
                 return LeftOut(name, "gone")
@@ -225,6 +223,24 @@ class S3Store:
                 f"the bucket {self._settings.bucket} could not give {name}: {_code(error)}"
             ) from error
         return target
+
+    def _fetched_whole(self, key: str, target: Path) -> None:
+        """boto3 makes a request again, but not a body that was cut in the middle."""
+        from botocore.exceptions import HTTPClientError, IncompleteReadError
+        from urllib3.exceptions import HTTPError
+
+        for rest in reversed(range(_TRIES)):
+            body = self._s3().get_object(Bucket=self._settings.bucket, Key=key)["Body"]
+            try:
+                with target.open("wb") as file:
+                    for chunk in body.iter_chunks(_CHUNK):
+                        file.write(chunk)
+                return
+            except (IncompleteReadError, HTTPClientError, HTTPError):
+                if not rest:
+                    raise
+            finally:
+                body.close()
 
     def _s3(self) -> Any:
         if self._client is None:
@@ -244,7 +260,7 @@ class S3Store:
                     signature_version="s3v4",
                     connect_timeout=connect,
                     read_timeout=read,
-                    retries={"total_max_attempts": 3, "mode": "standard"},
+                    retries={"total_max_attempts": _TRIES, "mode": "standard"},
                     max_pool_connections=_AT_ONCE,
                     response_checksum_validation="when_required",
                     request_checksum_calculation="when_required",

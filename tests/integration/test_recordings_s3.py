@@ -111,14 +111,15 @@ def test_slow_is_tried_again(server: S3) -> None:
     assert store(server).find(["1121"], BEGIN, END).recordings
 
 
-def test_cut_in_the_middle(server: S3, tmp_path: Path) -> None:
+@pytest.mark.parametrize("after", [50_000, 400_000])
+def test_cut_in_the_middle(server: S3, tmp_path: Path, after: int) -> None:
     """Of a download and of an upload: made again, whole; cut each time, it is tried again later."""
     path = server.folder / "cut/2025/10/27/internal-1121-1130-20251027-090000-1.mp3"
     write_mp3(path, seconds=60)
     with Relay(int(server.url.rpartition(":")[2])) as relay:
         made = store(server, prefix="cut", endpoint_url=f"http://127.0.0.1:{relay.port}")
         found = made.find(["1121"], BEGIN, END).recordings
-        relay.cut_in = 50_000
+        relay.cut_in = after
         (copy,) = made.fetch(found, tmp_path / "copies")
         assert relay.cut_in == 0, "it was cut"
         assert isinstance(copy, Path)
