@@ -39,11 +39,11 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "127.0.0
     global _ports
     if _ports is None:
         _ports = _block()
-    for port in _ports:
+    for port in itertools.islice(_ports, _SIZE):
         with socket.socket(socket.AF_INET, kind) as probe:
             try:
                 probe.bind((host, port))
             except OSError:
                 continue
         return port
-    raise AssertionError("a cycle has no end")
+    raise RuntimeError(f"no port of {host} can be used")
