@@ -35,6 +35,7 @@ from tests.servers.zookeeper import Ensemble, Place
 from tests.system.consumer import Mailbox
 from tests.system.faults.exchange import PASSWORD, USERNAME, Exchange
 from tests.system.faults.posts import SENDERS, user_of
+from tests.system.faults.systemd_hosts import ServiceDaemon
 
 BOTH = ("AUDIO", "AUDIO2")
 NAMESPACE = "/arimonitor"
@@ -76,13 +77,14 @@ class Kind:
     """What a cluster is made of. `tree`: the product's packages that its daemons run from.
 
     `clocks`: "blind" (blind_clock.py) or "fake" (libfaketime, moved by `shift`). `disks`: "small" ones
-    for the daemons' data, which can be filled.
+    for the daemons' data, which can be filled. `hosts`: "systemd" runs the two hosts (systemd_hosts.py).
     """
 
     nodes: tuple[str, ...] = BOTH
     tree: Path = REPOSITORY
     clocks: str = ""
     disks: str = ""
+    hosts: str = ""
 
 
 class Cluster(Lifetime):
@@ -122,7 +124,6 @@ class Cluster(Lifetime):
         self.mailbox = Mailbox(self.broker)
         for name in self.names:
             self.nodes[name] = self._node(name)
-            self._stack.callback(self.nodes[name].daemon.kill)
         at_once(*(node.daemon.start for node in self.nodes.values()))
         self.ready()
         return self
@@ -200,10 +201,16 @@ class Cluster(Lifetime):
 
     def _node(self, name: str) -> Node:
         host = self.hosts[name.lower()]
+        if self.kind.hosts == "systemd":
+            readable = (self.imap.base, self.smtp.base, *(ssh.base for ssh in self.ssh.values()))
+            service = ServiceDaemon(self.base / name, self.settings(name), host, readable)
+            self._stack.callback(service.booted.close)
+            return Node(name, host, service, self.ssh[name])
         launcher = (str(_BLIND_CLOCK),) if self.kind.clocks == "blind" else ("-m", "daemon")
         made = ArimonitorDaemon(
             self.base / name, self.settings(name), at=host, tree=self.kind.tree, launcher=launcher
         )
+        self._stack.callback(made.kill)
         if self.kind.clocks == "fake":
             made.environ.update(
                 LD_PRELOAD=str(_FAKETIME),
