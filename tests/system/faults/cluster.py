@@ -33,8 +33,9 @@ from tests.servers.sshd import Sshd
 from tests.servers.waiting import wait_until
 from tests.servers.zookeeper import Ensemble, Place
 from tests.system.consumer import Mailbox
-from tests.system.faults.exchange import PASSWORD, USERNAME, Exchange
+from tests.system.faults.exchange import Exchange, Source
 from tests.system.faults.posts import SENDERS, user_of
+from tests.system.faults.real_asterisk import RealAsterisk
 from tests.system.faults.systemd_hosts import ServiceDaemon
 
 BOTH = ("AUDIO", "AUDIO2")
@@ -78,6 +79,7 @@ class Kind:
 
     `clocks`: "blind" (blind_clock.py) or "fake" (libfaketime, moved by `shift`). `disks`: "small" ones
     for the daemons' data, which can be filled. `hosts`: "systemd" runs the two hosts (systemd_hosts.py).
+    `asterisk`: "real" is one with phones (real_asterisk.py), else recorded calls are played.
     """
 
     nodes: tuple[str, ...] = BOTH
@@ -85,6 +87,7 @@ class Kind:
     clocks: str = ""
     disks: str = ""
     hosts: str = ""
+    asterisk: str = ""
 
 
 class Cluster(Lifetime):
@@ -119,7 +122,8 @@ class Cluster(Lifetime):
             servers.append(self.zookeeper)
         for server in servers:
             self._stack.callback(server.close)
-        self.exchange = self._stack.enter_context(Exchange(self.hosts["asterisk"]))
+        source = RealAsterisk if self.kind.asterisk == "real" else Exchange
+        self.calls: Source = self._stack.enter_context(source(self.hosts["asterisk"]))
         at_once(*(server.start for server in servers))
         self.mailbox = Mailbox(self.broker)
         for name in self.names:
@@ -241,9 +245,7 @@ class Cluster(Lifetime):
             "asterisk": [
                 {
                     "name": "voip3",
-                    "url": self.exchange.url,
-                    "username": USERNAME,
-                    "password": PASSWORD,
+                    **self.calls.settings,
                     "definitions": str(REPOSITORY / "daemon/lab/definitions"),
                     "recordings": "",
                     "cdr": "",

@@ -168,6 +168,7 @@ GIVEN = {
     "clocks": ("blind", "fake"),  # see clocks.py
     "disks": ("small",),
     "hosts": ("systemd",),  # see systemd_hosts.py
+    "asterisk": ("real",),  # see real_asterisk.py
 }
 """What is seen to before the load begins."""
 
