@@ -17,11 +17,12 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 from kazoo.client import KazooClient, TransactionRequest
-from kazoo.protocol.states import Callback, KazooState, KeeperState, ZnodeStat
+from kazoo.protocol.states import Callback, KazooState, ZnodeStat
 
 from ha import ensemble
 from ha.errors import HaError, NodeExists, NoNode, Unreachable
@@ -69,6 +70,7 @@ class Tree:
         self._listeners: list[Callable[[bool], None]] = []
         self._watched: list[tuple[str, Callable[[str | None], None]]] = []
         self._prepared = 0  # the session in which the namespace was there
+        self._mended_at = 0.0
         self._client: KazooClient | None = None
 
     # -- the session -------------------------------------------------------
@@ -90,23 +92,24 @@ class Tree:
         for listener in self._listeners:
             listener(False)
 
-    def restart(self) -> None:
-        """Give this session up and begin another one with a new client."""
+    def mend(self) -> bool:
+        """A new client where kazoo has given up, at most one a second; whether one was made.
+
+        For the owner's loop, now and then.
+        """
+        client, now = self._client, time.monotonic()
+        if client is None or not client._connection.ended or now - self._mended_at < 1.0:
+            return False
+        self._mended_at = now
+        log.error("kazoo has given up the %s session: a new one is begun", self.name or "ZooKeeper")
         self.stop()
         self.start()
+        return True
 
     @property
     def connected(self) -> bool:
         """Whether calls can be made now. It says nothing about the lease."""
         return self._client is not None and bool(self._client.connected)
-
-    @property
-    def ended(self) -> bool:
-        """kazoo has given up (a login that was refused, a bug): only `restart` helps."""
-        return self._client is not None and self._client.client_state in (
-            KeeperState.CLOSED,
-            KeeperState.AUTH_FAILED,
-        )
 
     @property
     def session_id(self) -> int | None:
@@ -338,4 +341,4 @@ class Tree:
 
 
 def _stat(stat: ZnodeStat) -> Stat:
-    return Stat(stat.version, stat.ephemeralOwner, stat.czxid, stat.mtime / 1000)
+    return Stat(stat.version, stat.ephemeralOwner, stat.czxid, stat.mtime / 1000, stat.ctime / 1000)
