@@ -14,9 +14,10 @@ from collections.abc import Callable, Mapping
 from threading import Event
 
 from ha.codec import history_data, history_of, member_data, member_of
-from ha.ensemble import Ensemble, is_here
+from ha.ensemble import Ensemble
 from ha.errors import BadVersion, Deposed, HaError, NodeExists, NoNode
 from ha.facts import Holder
+from ha.fourletter import is_here
 from ha.lease import version_of
 from ha.model import Change, Member, Seen
 from ha.operations import ANY, Check, Create, Refused, Set

@@ -84,7 +84,8 @@ class Moment:
 
 def rank(member: Member) -> tuple[bool, int, tuple[int, ...]]:
     """Who asks first: pinned masters, then the higher priority, then the name that comes first."""
-    return (member.mode == "master", member.priority, tuple(-ord(letter) for letter in member.name))
+    name = (*(-ord(letter) for letter in member.name), 1)  # the 1: a shorter name comes before a longer one
+    return (member.mode == "master", member.priority, name)
 
 
 def step(state: State, facts: Facts, timings: Timings, now: float) -> Step:

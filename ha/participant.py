@@ -272,7 +272,8 @@ class Participant:
         self._lease.end()  # nobody else can win before this
         if lease is not None:
             handover = Handover(lease.epoch, self._me().name, action.to)
-            self._give_back(lease.epoch, None if self.sight.handover == handover else handover)
+            known, self.sight.handover = self.sight.handover, handover  # not to ask again itself
+            self._give_back(lease.epoch, None if known == handover else handover)
         if action.late:
             self._orders.lost("the master's work had not ended in time")
 

@@ -123,6 +123,7 @@ def obey(line: str, agent: Agent, orders: Recorder, traffic: Event) -> None:
                     connected=view.connected,
                     here={m.member.name: m.here for m in view.members},
                     facts={m.member.name: dict(m.member.facts) for m in view.members},
+                    known={name: dict(s.member.facts) for name, s in agent.board._known.items()},
                     history=[[c.epoch, c.master, c.reason] for c in view.history],
                     problems=list(view.problems),
                     paused=agent.board.paused(),
