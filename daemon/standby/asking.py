@@ -126,13 +126,20 @@ class Asker:
         for broker, count in self._outbox.counts().items():
             if count <= 0 or self._ours(broker) or len(entries) >= MAX_IDS:
                 continue
-            page = self._outbox.pending(broker, upto.get(broker, 0), MAX_IDS - len(entries))
-            page = [entry for entry in page if entry.seq <= self._ripe_upto]
+            page = self._page(broker, upto.get(broker, 0), MAX_IDS - len(entries))
             if page:
                 upto[broker] = page[-1].seq
                 entries += page
         self._caught_up = len(entries) < MAX_IDS
         return entries, upto
+
+    def _page(self, broker: str, after: int, limit: int) -> list[Entry]:
+        """What of a broker's messages may be asked about; mostly the first says that there is nothing."""
+        for most in (1, limit):
+            page = self._outbox.pending(broker, after, most)
+            if not page or page[0].seq > self._ripe_upto:
+                return []
+        return [entry for entry in page if entry.seq <= self._ripe_upto]
 
     def _hear(self, asked: _Asked, now: float) -> None:
         data = self._marks.read_mark(ANSWER, self._node)
