@@ -22,7 +22,7 @@ from typing import Literal
 
 import msgspec
 
-from daemon.jobs.model import FINAL, Command, Failure, Outcome, Record, State
+from daemon.jobs.model import FINAL, Command, Failure, Outcome, Record, RecordingsSent, State
 from daemon.mail.model import Kind
 
 Lane = Literal["recordings", "commands"]
@@ -119,13 +119,30 @@ def wake(records: Iterable[Record], now: float) -> float | None:
     return min(waits, default=None)
 
 
+def node_of(record: Record) -> str:
+    """The node that is to work on it: the owner, or, while there is none, who accepted it."""
+    return record.owner or record.request.accepted_by
+
+
+def needs_notice(record: Record, now: float, limits: Limits) -> bool:
+    """Whether the requester is to be told, once, that the machine with the recordings is away."""
+    return (
+        record.kind == "request"
+        and bool(record.waits_for)
+        and record.state not in ("replied", *FINAL)
+        and "away" not in record.told
+        and now - record.accepted_at >= limits.confirmation
+    )
+
+
 def needs_confirmation(record: Record, now: float, limits: Limits) -> bool:
     """Whether the requester is to be told the place in the line; with 0 s even if the answer is ready."""
-    waits: tuple[State, ...] = ("accepted", "assigned", "running")
+    waits: tuple[State, ...] = ("assigned", "running")
     return (
         record.kind == "request"
         and (record.state in waits or (limits.confirmation == 0 and record.state == "produced"))
-        and "queued" not in record.told
+        and not {"queued", "away"} & set(record.told)
+        and not record.waits_for
         and now - record.accepted_at >= limits.confirmation
     )
 
@@ -138,7 +155,12 @@ def is_stale(record: Record, now: float, limits: Limits) -> bool:
 # -- the steps: the record that is written -----------------------------------------------------------
 def assigned(record: Record, owner: str, now: float) -> Record:
     """Into the owner's line."""
-    return _to(record, "assigned", now, owner=owner, queued_at=record.queued_at or now)
+    return _to(record, "assigned", now, owner=owner, queued_at=record.queued_at or now, note="")
+
+
+def waiting(record: Record, node: str, why: str) -> Record:
+    """It can't go on without that node; its state stays."""
+    return msgspec.structs.replace(record, waits_for=node, note=why[:500])
 
 
 def running(record: Record, owner: str, now: float) -> Record:
@@ -212,6 +234,43 @@ def told(record: Record, kind: Kind) -> Record:
     return msgspec.structs.replace(record, told=(*record.told, kind))
 
 
+# -- a lost node's records, in the hands of the master ---------------------------------------------------
+def is_answerable(record: Record) -> bool:
+    """Whether any node can give the answer: it is decided, and links to nothing on its owner's disk."""
+    if record.kind != "request":
+        return True
+    if record.state not in ("produced", "replying"):
+        return False
+    links = isinstance(record.outcome, RecordingsSent) and record.request.audios_from != "s3"
+    return record.failure is not None or (record.outcome is not None and not links)
+
+
+def taken_over(record: Record, heir: str, now: float, limits: Limits) -> Record:
+    """From a lost node to `heir`, which goes on from what the record says."""
+    begun = record.owner if record.attempt else ""
+    taken = msgspec.structs.replace(
+        record,
+        owner=heir,
+        changed_at=now,
+        not_before=0.0,
+        waits_for="",
+        taken_from=begun or record.taken_from,
+    )
+    match record.state:
+        case "accepted" if record.kind == "request":
+            return assigned(taken, heir, now)
+        case "running":
+            # A half move of an extension is ended or undone by one more try, but not by try after try.
+            if record.request.command == "MACCHANGE" and not record.taken_from:
+                taken = msgspec.structs.replace(taken, attempt=min(taken.attempt, limits.max_tries - 1))
+            return after_crash(taken, now, limits)
+        case "produced" | "replying" if record.outcome is None and record.failure is None:
+            # Its outcome is on the lost node's disk: it is done again.
+            return _to(taken, "assigned", now, kept="")
+        case _:
+            return taken
+
+
 def kind_of(record: Record) -> Kind:
     """Which answer it gets."""
     if record.kind == "help":
@@ -238,6 +297,7 @@ def retried(record: Record, now: float) -> Record:
             failure=None,
             finished_at=0.0,
             note="",
+            taken_from="",
         )
     if record.not_before > now:
         return msgspec.structs.replace(record, not_before=0.0, changed_at=now)
@@ -250,6 +310,8 @@ def cancelled(record: Record, now: float) -> Record:
     """Not carried out; who asked is told. Raises NotAllowed."""
     if record.kind != "request":
         raise NotAllowed("it is no request, only a mail that is answered")
+    if record.taken_from and record.request.command == "MACCHANGE":
+        raise NotAllowed(f"{record.taken_from} had begun it: it is ended here first")
     if record.state in ("accepted", "assigned"):
         return impossible(record, Failure(CANCELLED), now, "cancelled by the operator")
     if record.state == "running":
@@ -258,7 +320,8 @@ def cancelled(record: Record, now: float) -> Record:
 
 
 def _to(record: Record, state: State, now: float, **changes: object) -> Record:
-    return msgspec.structs.replace(record, state=state, changed_at=now, **changes)
+    """Who makes a step is not away any more."""
+    return msgspec.structs.replace(record, state=state, changed_at=now, waits_for="", **changes)
 
 
 def _line(record: Record) -> tuple[float, float, str]:

@@ -123,6 +123,19 @@ class Spool:
             return Dropped(name, None, age, f"it has more than {MAX_BYTES // 1024} KiB")
         return Dropped(name, data, age)
 
+    def holds(self, request_id: str) -> bool:
+        """Whether its file waits or is worked on here."""
+        return any(
+            (self.root / folder / f"{request_id}.json").exists() for folder in ("pending", "processing")
+        )
+
+    def working(self) -> list[str]:
+        """The ids of the files in processing/."""
+        try:
+            return [path.stem for path in (self.root / "processing").glob("*.json")]
+        except OSError as error:
+            raise self._trouble(error) from error
+
     def waits(self, name: str) -> bool:
         """Whether this file is in pending/ now."""
         return (self.root / "pending" / name).exists()
@@ -159,6 +172,20 @@ class Spool:
             if not any((self.root / folder / f"{candidate}.json").exists() for folder in FOLDERS):
                 return candidate
         raise TransientError(f"there are too many files like {request_id} in {self.root}: take old ones away")
+
+    def aged(self, before: float) -> list[str]:
+        """The ids of requests' files in completed/ and failed/ that were last written before then."""
+        found = []
+        try:
+            for folder in ("completed", "failed"):
+                with os.scandir(self.root / folder) as entries:
+                    for entry in entries:
+                        old = entry.stat(follow_symlinks=False).st_mtime < before
+                        if old and entry.name.endswith(".json") and not Path(entry.path + _REASON).exists():
+                            found.append(entry.name.removesuffix(".json"))
+        except OSError as error:
+            raise self._trouble(error) from error
+        return found
 
     def forget(self, request_ids: Sequence[str], before: float) -> int:
         """Delete the files of these ids, and what was refused or superseded before then; how many."""
