@@ -49,6 +49,8 @@ Subsystem sftp internal-sftp
 UseDNS no
 LogLevel VERBOSE
 MaxStartups 100
+# Nobody's .bashrc: what it does takes its time, and leaves locks behind when a session is killed.
+SetEnv HOME={base}
 {more}
 """
 

@@ -140,7 +140,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailSite]:
             (pending / ".part").rename(pending / name)
         wait_until(lambda: not list(pending.iterdir()), "pending/ is empty")
         made.settled()
-        assert made.daemon.ctl("health")["problems"] == []
+        assert made.daemon.problems() == []
         yield made
 
 
