@@ -76,6 +76,11 @@ class HubWatch:
         finally:
             self._watching = False
 
+    @property
+    def ticked(self) -> float:
+        """A number that changes as long as the hub runs; may be read from a real thread."""
+        return self._due
+
     def lag(self) -> Lag:
         """The last minute's lag in seconds."""
         return self._window.summary(self._clock())
