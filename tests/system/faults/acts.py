@@ -253,7 +253,7 @@ class Stage:
         host.off()
         for node in nodes:
             node.expected = False
-            node.daemon.kill()
+            getattr(node.daemon, "power_loss", node.daemon.kill)()
             node.ssh.stop()
         server = self.cluster.zookeepers().get(host.name)
         if server is not None:
@@ -268,6 +268,21 @@ class Stage:
                 start(node)
 
         return Effect(boot, nodes)
+
+    def _reboot(self, word: str) -> Effect:
+        host = self._host(word)
+        nodes = self._on(host)
+        server = self.cluster.zookeepers().get(host.name)
+        for node in nodes:
+            node.expected = False
+            node.daemon.reboot()  # type: ignore[attr-defined]
+            node.ssh.restart()
+        if server is not None:
+            server.stop()
+            server.launch()
+        for node in nodes:
+            start(node)
+        return Effect(nothing, nodes)
 
     def _flap(self, word: str, *spans: str) -> Effect:
         host, over = self._host(word), Event()

@@ -33,8 +33,10 @@ from tests.servers.sshd import Sshd
 from tests.servers.waiting import wait_until
 from tests.servers.zookeeper import Ensemble, Place
 from tests.system.consumer import Mailbox
-from tests.system.faults.exchange import PASSWORD, USERNAME, Exchange
+from tests.system.faults.exchange import Exchange, Source
 from tests.system.faults.posts import SENDERS, user_of
+from tests.system.faults.real_asterisk import RealAsterisk
+from tests.system.faults.systemd_hosts import ServiceDaemon
 
 BOTH = ("AUDIO", "AUDIO2")
 NAMESPACE = "/arimonitor"
@@ -76,13 +78,16 @@ class Kind:
     """What a cluster is made of. `tree`: the product's packages that its daemons run from.
 
     `clocks`: "blind" (blind_clock.py) or "fake" (libfaketime, moved by `shift`). `disks`: "small" ones
-    for the daemons' data, which can be filled.
+    for the daemons' data, which can be filled. `hosts`: "systemd" runs the two hosts (systemd_hosts.py).
+    `asterisk`: "real" is one with phones (real_asterisk.py), else recorded calls are played.
     """
 
     nodes: tuple[str, ...] = BOTH
     tree: Path = REPOSITORY
     clocks: str = ""
     disks: str = ""
+    hosts: str = ""
+    asterisk: str = ""
 
 
 class Cluster(Lifetime):
@@ -117,12 +122,12 @@ class Cluster(Lifetime):
             servers.append(self.zookeeper)
         for server in servers:
             self._stack.callback(server.close)
-        self.exchange = self._stack.enter_context(Exchange(self.hosts["asterisk"]))
+        source = RealAsterisk if self.kind.asterisk == "real" else Exchange
+        self.calls: Source = self._stack.enter_context(source(self.hosts["asterisk"]))
         at_once(*(server.start for server in servers))
         self.mailbox = Mailbox(self.broker)
         for name in self.names:
             self.nodes[name] = self._node(name)
-            self._stack.callback(self.nodes[name].daemon.kill)
         at_once(*(node.daemon.start for node in self.nodes.values()))
         self.ready()
         return self
@@ -200,10 +205,16 @@ class Cluster(Lifetime):
 
     def _node(self, name: str) -> Node:
         host = self.hosts[name.lower()]
+        if self.kind.hosts == "systemd":
+            readable = (self.imap.base, self.smtp.base, *(ssh.base for ssh in self.ssh.values()))
+            service = ServiceDaemon(self.base / name, self.settings(name), host, readable)
+            self._stack.callback(service.booted.close)
+            return Node(name, host, service, self.ssh[name])
         launcher = (str(_BLIND_CLOCK),) if self.kind.clocks == "blind" else ("-m", "daemon")
         made = ArimonitorDaemon(
             self.base / name, self.settings(name), at=host, tree=self.kind.tree, launcher=launcher
         )
+        self._stack.callback(made.kill)
         if self.kind.clocks == "fake":
             made.environ.update(
                 LD_PRELOAD=str(_FAKETIME),
@@ -234,9 +245,7 @@ class Cluster(Lifetime):
             "asterisk": [
                 {
                     "name": "voip3",
-                    "url": self.exchange.url,
-                    "username": USERNAME,
-                    "password": PASSWORD,
+                    **self.calls.settings,
                     "definitions": str(REPOSITORY / "daemon/lab/definitions"),
                     "recordings": "",
                     "cdr": "",

@@ -79,6 +79,7 @@ VERBS: Mapping[str, Verb] = {
     "refuse": Verb((WAYS, NODE_WORDS), "yes", "packets of one kind are answered by a reset"),
     "lose": Verb((HOST_WORDS, (_PERCENT,)), "yes", "so many packets to and from a host are lost"),
     "slow": Verb((HOST_WORDS, (_RATE,)), "yes", "a host sends at this rate at most"),
+    "reboot": Verb((HOST_WORDS,), "no", "`systemctl reboot` of a host that systemd runs"),
     "flap": Verb((HOST_WORDS, (_SPAN,), (_SPAN,)), "yes", "its cable is out and in, again and again"),
     "wipe": Verb((("zookeeper",),), "no", "all ZooKeepers are killed, and start with nothing"),
     "adopt": Verb((NODE_WORDS,), "no", "`adopt` on its console"),
@@ -166,6 +167,8 @@ GIVEN = {
     "zookeeper-leader": ("witness", "master", "standby"),
     "clocks": ("blind", "fake"),  # see clocks.py
     "disks": ("small",),
+    "hosts": ("systemd",),  # see systemd_hosts.py
+    "asterisk": ("real",),  # see real_asterisk.py
 }
 """What is seen to before the load begins."""
 

@@ -62,6 +62,11 @@ TABLE: Sequence[tuple[str, int]] = (
     ("packets-lost", 5),
     ("flapping", 5),
     ("zookeeper-down-10m", 1),
+    ("real-calls-killed", 5),
+    ("real-calls-switchover", 5),
+    ("systemd-killed", 5),
+    ("systemd-rebooted", 5),
+    ("systemd-power-lost", 5),
 )
 """The rows of the fault table, and how many runs of each."""
 
@@ -100,7 +105,9 @@ def jobs(rows: Sequence[str] = ()) -> Iterator[Job]:
 
 def kind_of(scenario: Scenario, kind: Kind = Kind()) -> Kind:  # noqa: B008 - it is frozen
     """The cluster that a scenario needs."""
-    return replace(kind, clocks=scenario.given.get("clocks", ""), disks=scenario.given.get("disks", ""))
+    return replace(
+        kind, **{key: scenario.given.get(key, "") for key in ("clocks", "disks", "hosts", "asterisk")}
+    )
 
 
 class Series:
