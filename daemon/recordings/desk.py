@@ -1,6 +1,6 @@
 """RAMAIS from a request to its outcome: find, convert, pack, publish. Service.
 
-    find -> bound -> room -> fetch -> probe -> MP3 -> ZIP (.part) -> renamed -> note -> links
+    find -> bound -> room -> fetch -> probe -> MP3 -> ZIP (.part) -> renamed -> note -> the peer too -> links
 
 The note is written last and is the commit: run again after a crash, a request
 that has one gets the same answer, any other is done anew under the same names.
@@ -25,8 +25,9 @@ from daemon.recordings.bundle import BadFile, Item, Packer
 from daemon.recordings.local import LocalStore
 from daemon.recordings.model import Found, LeftOut, Recording
 from daemon.recordings.preparing import Preparing
-from daemon.recordings.published import Note, NotedRow, Shelf
+from daemon.recordings.published import Note, NotedRow
 from daemon.recordings.s3 import S3Store
+from daemon.recordings.sharing import Sharer, shelf_of
 from daemon.recordings.store import Store
 from daemon.settings import Settings
 from ssh.traffic import Traffic
@@ -60,7 +61,7 @@ class Recordings:
     ) -> None:
         self.settings = settings
         self.timezone = ZoneInfo(settings.node.timezone)
-        self.shelf = Shelf(settings.recordings.publish_dir, settings.node.data_dir, clock=clock)
+        self.shelf = shelf_of(settings, clock)
         self.index = settings.node.data_dir / INDEX
         self._offload = offload
         self._colleagues = colleagues
@@ -69,11 +70,14 @@ class Recordings:
         self._key = b""
         self._s3 = S3Store(settings.recordings.s3, self.timezone) if settings.recordings.s3.bucket else None
         self._local = LocalStore(settings.recordings.roots, self.index, self.timezone, offload)
-        self._preparing = Preparing(settings, offload, traffic or Traffic(), self._roomy)
+        traffic = traffic or Traffic()
+        self._preparing = Preparing(settings, offload, traffic, self._roomy)
+        self.sharer = Sharer(settings, self.shelf, lambda: self.key, offload, traffic, clock=clock)
         self.sent = self.nothing = 0
 
     def open(self) -> None:
-        """What takes a moment, before the services start. What is wrong with a bucket is only logged."""
+        """What takes a moment, before the services start. What goes wrong is only logged."""
+        self.sharer.open()
         if self._s3 is not None:
             try:
                 self._s3.open()
@@ -112,8 +116,7 @@ class Recordings:
         RequestError: refused. TransientError: try again; nothing is left behind.
         """
         publication = links.publication_id(self.key, request.request_id)
-        note = self._offload(self.shelf.note, publication)
-        if note is not None and note.expires > self._clock():
+        if (note := self._published(publication)) is not None:
             log.info("request %s was published before: the answer is made from its note", request.request_id)
             return self._outcome(publication, note)
         try:
@@ -153,13 +156,21 @@ class Recordings:
         note = self._note(request, publication, items, missing, ready.rate)
         if self._to_bucket(store.source):
             note = self._upload(publication, note, items, ready.keys)
+        if (other := self._published(publication)) is not None:
+            log.info("request %s was published by another node meanwhile", request.request_id)
+            return self._outcome(publication, other)
         self._offload(self.shelf.publish, publication, note)
         self.sent += 1
         log.info(
             "request %s is published as %s...: %d recordings, %d left out, %d bytes; MP3s made: %s",
             request.request_id, publication[:8], len(items), len(missing), note.bytes, ready.made,
         )  # fmt: skip
+        self.sharer.share_now(publication, note)
         return self._outcome(publication, note)
+
+    def _published(self, publication: str) -> Note | None:
+        note: Note | None = self._offload(self.shelf.note, publication)
+        return note if note is not None and note.expires > self._clock() else None
 
     def _nothing(
         self,
