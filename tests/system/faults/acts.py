@@ -54,6 +54,8 @@ class Effect:
     undo: Undo
     nodes: Iterable[Node] = ()
     blind: bool = True
+    at: float | None = None
+    """When it happened, where that was not at once."""
 
 
 def nothing() -> None:
@@ -75,7 +77,7 @@ class Stage:
         effect = getattr(self, f"_{act.verb}")(*act.words)
         nodes = tuple(node.name for node in effect.nodes)
         blind = nodes if effect.blind else ()
-        self.going[number] = Done(at, act, effect.undo, master, nodes, blind)
+        self.going[number] = Done(effect.at or at, act, effect.undo, master, nodes, blind)
 
     def end(self, number: int) -> None:
         """End what it began, on whatever it began it."""
@@ -168,6 +170,16 @@ class Stage:
                 (getattr(server, "launch", None) or server.start)()  # type: ignore[attr-defined]
 
         return Effect(back, nodes)
+
+    def _crash(self, word: str, point: str) -> Effect:
+        (node,) = self._nodes(word)
+        file = self.cluster.failpoint(node.name)
+        file.write_text(point)
+        wait_until(lambda: not node.alive, f"{node.name} came to {point}", 30, every=0.005)
+        at = time.time()
+        file.write_text("")
+        node.expected = False
+        return Effect(lambda: start(node), (node,), at=at)
 
     def _freeze(self, word: str) -> Effect:
         nodes, servers = self._processes(word)

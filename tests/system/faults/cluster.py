@@ -80,6 +80,7 @@ class Kind:
     `clocks`: "blind" (blind_clock.py) or "fake" (libfaketime, moved by `shift`). `disks`: "small" ones
     for the daemons' data, which can be filled. `hosts`: "systemd" runs the two hosts (systemd_hosts.py).
     `asterisk`: "real" is one with phones (real_asterisk.py), else recorded calls are played.
+    `failpoints`: "armed" ones, so that a daemon can be told where to die.
     """
 
     nodes: tuple[str, ...] = BOTH
@@ -88,6 +89,7 @@ class Kind:
     disks: str = ""
     hosts: str = ""
     asterisk: str = ""
+    failpoints: str = ""
 
 
 class Cluster(Lifetime):
@@ -215,6 +217,10 @@ class Cluster(Lifetime):
             self.base / name, self.settings(name), at=host, tree=self.kind.tree, launcher=launcher
         )
         self._stack.callback(made.kill)
+        if self.kind.failpoints == "armed":
+            self.failpoint(name).write_text("")
+            made.environ["ARIMONITOR_TEST_FAILPOINTS"] = "1"
+            made.environ["ARIMONITOR_FAILPOINT"] = f"@{self.failpoint(name)}"
         if self.kind.clocks == "fake":
             made.environ.update(
                 LD_PRELOAD=str(_FAKETIME),
@@ -230,6 +236,10 @@ class Cluster(Lifetime):
             subprocess.run(mount, check=True, timeout=30)
             self._stack.callback(subprocess.run, ["umount", "-l", str(made.data)], check=True, timeout=30)
         return Node(name, host, made, self.ssh[name])
+
+    def failpoint(self, name: str) -> Path:
+        """The file that names the point at which a node's daemon dies next."""
+        return self.base / f"{name}.failpoint"
 
     def shift(self, name: str, by: str) -> None:
         """The wall clock of a node is wrong by so much ("+1h") from the next second on."""
