@@ -56,7 +56,7 @@ class Trees:
 
 @pytest.fixture
 def trees(zookeeper: Ensemble, request: pytest.FixtureRequest) -> Iterator[Trees]:
-    made = Trees(zookeeper.hosts, f"/tests/{request.node.name}")
+    made = Trees(zookeeper.hosts, f"/{request.node.name}")
     yield made
     made.close()
 
