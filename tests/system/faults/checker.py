@@ -27,7 +27,7 @@ from tests.system.faults.scenario import Expected
 
 WIRE = 2.0  # seconds that what was on its way when a reign began may take
 _MOST = 5  # examples in a sentence
-_SPARE = 5  # descriptors and threads more than before that are nothing
+_SPARE = 12  # descriptors and threads more than before that are nothing
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,8 +149,8 @@ class Write:
 def writes(txns: Iterable[Txn], namespace: str) -> list[Write]:
     """All changes below `namespace`, with paths from there; the ends of ephemeral nodes too.
 
-    A session is a node's that has made /lease or /nodes/NAME, or has written /members/NAME, which each
-    node does for itself; what it wrote earlier counts too.
+    A session is a node's that has made /lease, or written what each node writes for itself (/nodes/NAME,
+    /members/NAME, /pub/taking-over/NAME); what it wrote earlier counts too.
     """
     txns = list(txns)
     names = _names(txns, namespace)
@@ -172,7 +172,7 @@ def writes(txns: Iterable[Txn], namespace: str) -> list[Write]:
 
 def _names(txns: Iterable[Txn], namespace: str) -> dict[int, str]:
     names: dict[int, str] = {}
-    own = (f"{namespace}/nodes/", f"{namespace}/members/")
+    own = tuple(f"{namespace}/{each}/" for each in ("nodes", "members", "pub/taking-over"))
     for txn in txns:
         for op in txn.ops:
             if op.kind == "create" and op.path == f"{namespace}/lease":

@@ -215,7 +215,7 @@ def stale_publisher(h: History) -> None:
 
 
 def too_many_descriptors(h: History) -> None:
-    change(h.resources, lambda r: r.when == "after", descriptors=60)
+    change(h.resources, lambda r: r.when == "after", descriptors=80)
 
 
 def backlog(h: History) -> None:
