@@ -33,7 +33,7 @@ from ha.facts import (
     Step,
     Win,
 )
-from ha.lease import Timings
+from ha.lease import Timings, spelled
 from ha.model import Member
 
 
@@ -62,7 +62,7 @@ class Moment:
     def won(self, epoch: int) -> Step:
         """This node is master."""
         won = replace(self.state, phase=Phase.MASTER, epoch=epoch, free_since=None)
-        return Step(won, (Win(epoch),), f"this node is master, epoch {epoch}")
+        return Step(won, (Win(epoch),), f"this node is master, epoch {spelled(epoch)}")
 
     def lost(self, why: str) -> Step:
         """Not planned."""
@@ -110,6 +110,8 @@ def _noticed(state: State, facts: Facts, timings: Timings, now: float) -> State:
 def _away(at: Moment) -> Step | None:
     if at.facts.connected:
         return None
+    if at.facts.starting and not at.facts.trouble:
+        return at.stay("this node connects to ZooKeeper")
     return at.stay(at.facts.trouble or "ZooKeeper does not answer: this node can't become master")
 
 
@@ -126,10 +128,10 @@ def _lower(at: Moment) -> Step | None:
     facts = at.facts
     if facts.token >= facts.highest:
         return None
-    found = f"epoch {facts.token}" if facts.token else "no epoch"
+    found = f"epoch {spelled(facts.token)}" if facts.token else "no epoch"
     return at.stay(
-        f"ZooKeeper has {found}, and this node has seen {facts.highest}: ZooKeeper's data are lost or"
-        " another's, so this node does not ask for the lease until `adopt` accepts them"
+        f"ZooKeeper has {found}, and this node has seen {spelled(facts.highest)}: ZooKeeper's data are lost"
+        " or another's, so this node does not ask for the lease until `adopt` accepts them"
     )
 
 
@@ -274,7 +276,7 @@ def _taken(at: Moment) -> Step | None:
     if facts.holder.session != state.session:
         return at.lost(f"{facts.holder.name} has the lease")
     if facts.token != state.epoch:
-        return at.lost(f"ZooKeeper's epoch is {facts.token} and not {state.epoch}")
+        return at.lost(f"ZooKeeper's epoch is {spelled(facts.token)} and not {spelled(state.epoch)}")
     return None
 
 
@@ -300,7 +302,7 @@ def _stepping_down(at: Moment) -> Step | None:
 
 
 def _leads(at: Moment) -> Step | None:
-    return at.stay(f"this node is master, epoch {at.state.epoch}")
+    return at.stay(f"this node is master, epoch {spelled(at.state.epoch)}")
 
 
 def _ended(at: Moment) -> Step | None:
