@@ -33,7 +33,7 @@ from ha.facts import (
     Step,
     Win,
 )
-from ha.lease import Timings
+from ha.lease import Timings, spelled
 from ha.model import Member
 
 
@@ -62,7 +62,7 @@ class Moment:
     def won(self, epoch: int) -> Step:
         """This node is master."""
         won = replace(self.state, phase=Phase.MASTER, epoch=epoch, free_since=None)
-        return Step(won, (Win(epoch),), f"this node is master, epoch {epoch}")
+        return Step(won, (Win(epoch),), f"this node is master, epoch {spelled(epoch)}")
 
     def lost(self, why: str) -> Step:
         """Not planned."""
@@ -114,6 +114,8 @@ _IN_VAIN = "this node asked for the lease, and did not get it"
 def _away(at: Moment) -> Step | None:
     if at.facts.connected:
         return None
+    if at.facts.starting and not at.facts.trouble:
+        return at.stay("this node connects to ZooKeeper")
     return at.stay(at.facts.trouble or "ZooKeeper does not answer: this node can't become master")
 
 
@@ -130,10 +132,10 @@ def _lower(at: Moment) -> Step | None:
     facts = at.facts
     if facts.token >= facts.highest:
         return None
-    found = f"epoch {facts.token}" if facts.token else "no epoch"
+    found = f"epoch {spelled(facts.token)}" if facts.token else "no epoch"
     return at.stay(
-        f"ZooKeeper has {found}, and this node has seen {facts.highest}: ZooKeeper's data are lost or"
-        " another's, so this node does not ask for the lease until `adopt` accepts them"
+        f"ZooKeeper has {found}, and this node has seen {spelled(facts.highest)}: ZooKeeper's data are lost"
+        " or another's, so this node does not ask for the lease until `adopt` accepts them"
     )
 
 
@@ -285,7 +287,7 @@ def _taken(at: Moment) -> Step | None:
     if facts.holder.session != state.session:
         return at.lost(f"{facts.holder.name} has the lease")
     if facts.token != state.epoch:
-        return at.lost(f"ZooKeeper's epoch is {facts.token} and not {state.epoch}")
+        return at.lost(f"ZooKeeper's epoch is {spelled(facts.token)} and not {spelled(state.epoch)}")
     return None
 
 
@@ -311,7 +313,7 @@ def _stepping_down(at: Moment) -> Step | None:
 
 
 def _leads(at: Moment) -> Step | None:
-    return at.stay(f"this node is master, epoch {at.state.epoch}")
+    return at.stay(f"this node is master, epoch {spelled(at.state.epoch)}")
 
 
 def _ended(at: Moment) -> Step | None:
