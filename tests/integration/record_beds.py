@@ -24,7 +24,7 @@ from daemon.jobs.recordfile import RecordFile
 from daemon.jobs.records import Fenced, RecordStore
 from daemon.jobs.recordzk import ZooKeeperRecords
 from ha.claims import EPOCH, Claims
-from ha.errors import NodeExists, NoNode
+from ha.errors import NodeExists, NoNode, Unreachable
 from ha.operations import ANY
 from ha.zookeeper import Tree
 from tests.servers.waiting import wait_until
@@ -39,16 +39,20 @@ def here(fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> An
 
 
 class Flag:
-    """The cluster's pause: what ha's board keeps, asked each time."""
+    """The cluster's pause, as ha's board has it: the last known where ZooKeeper is away."""
 
     def __init__(self, tree: Tree) -> None:
         self._tree = tree
+        self._known: bool | None = None
 
     def paused(self) -> bool | None:
         try:
-            return self._tree.get(PAUSE)[0] == b"1"
+            self._known = self._tree.get(PAUSE)[0] == b"1"
         except NoNode:
-            return False
+            self._known = False
+        except Unreachable:
+            return self._known
+        return self._known
 
     def pause(self, on: bool) -> None:
         data = b"1" if on else b"0"
