@@ -81,7 +81,7 @@ class MailMonitor:
                         self._stand_still("")
                         stop.wait(_NO_LEASE)
                     elif not self._book.is_settled:
-                        self._stand_still("the records are being made again from the queue's files")
+                        self._stand_still("first the queue's files and the records are compared")
                         stop.wait(_NO_LEASE)
                     elif self._book.paused:
                         self._stand_still("paused by the operator")

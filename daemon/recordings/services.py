@@ -70,7 +70,7 @@ class IndexService:
         self._at, self.problem = time.time(), ""
         if first or self._swept["came"] or self._swept["went"]:
             log.info(
-                "the index of recordings has %s files in %s folders: %s came, %s went, in %s s",
+                "the index of recordings has %s files in %s folders: %s came, %s went, in %.2f s",
                 *(self._swept[name] for name in ("files", "folders", "came", "went", "seconds")),
             )
         return self._swept
