@@ -165,20 +165,22 @@ def test_right_after_an_abrupt_close_under_the_same_name(asterisk: Asterisk) -> 
     """Asterisk's late clean-up of the old session may take the application away from the new one."""
     for _ in range(8):
         EventSocket.connect(Address.parse(asterisk.url), USER, PASSWORD, "abrupt")._wire.close()
-        with listening(asterisk, "abrupt", check_after=0.1, check_every=0.1) as (_, _, recorder):
-            asterisk.ari(
-                "POST", "/channels", endpoint="Local/601@internal", extension="601", context="internal"
-            )
+        with listening(asterisk, "abrupt", check_after=0.1, check_every=0.1) as (listener, _, recorder):
 
             def heard(recorder: Recorder = recorder) -> bool:
                 if "ChannelCreated" in recorder.types():
                     return True
-                asterisk.ari(
+                status, said = asterisk.ari(
                     "POST", "/channels", endpoint="Local/601@internal", extension="601", context="internal"
                 )
+                assert status == 200, said
                 return False
 
-            wait_until(heard, "an event")
+            try:
+                wait_until(heard, "an event", every=0.1)
+            except AssertionError as error:
+                known = asterisk.ari("GET", "/applications/abrupt")
+                raise AssertionError(f"{error}: {listener.status()}, {known}") from None
     asterisk.idle()
 
 

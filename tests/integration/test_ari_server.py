@@ -478,7 +478,7 @@ def test_the_answers_to_strangers() -> None:
 
 
 def test_slow_handshakes_hold_nobody_up() -> None:
-    with serving(connect_timeout=1.0) as (listener, _):
+    with serving(connect_timeout=3.0) as (listener, _):
         slow = [socket.create_connection(("127.0.0.1", listener.door.port), DEADLINE) for _ in range(10)]
         for sock in slow:
             sock.sendall(b"GET / HTTP/1.1\r\nX-A: ")
