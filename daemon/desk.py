@@ -124,6 +124,7 @@ def _queue(daemon: Wires) -> tuple[Command, ...]:
         cancel=office.cancel,
         pause=office.pause,
         timezone=daemon.timezone,
+        several=not daemon.cluster.alone,
     )
 
 
