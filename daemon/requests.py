@@ -53,6 +53,7 @@ from daemon.settings import Settings
 from daemon.snapshot import MailStatus, Problem, QueueStatus, Snapshot
 from daemon.web.downloads import Downloads
 from daemon.web.routing import Route
+from ssh.traffic import Traffic
 
 log = logging.getLogger("arimonitor")
 
@@ -73,9 +74,11 @@ class Requests:
         self._cluster = cluster
         self._snapshot = snapshot
         self._heavy = Offload(2)
+        self.traffic = Traffic()
         self.recordings = Recordings(
             now,
             self._heavy.call,
+            traffic=self.traffic,
             colleagues=lambda request: colleagues(directories(), request, policy_of(settings())),
         )
         # A pool of its own: the records have one caller at a time, and no ZIP stands before them.

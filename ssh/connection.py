@@ -259,6 +259,18 @@ def sync_file(client: Any, file: Any) -> None:
             raise
 
 
+def free_bytes(client: Any, path: str) -> int | None:
+    """What a user has free on the disk of a remote path; None: the server can't say (statvfs@openssh.com)."""
+    try:
+        _, answer = client._request(paramiko.sftp.CMD_EXTENDED, "statvfs@openssh.com", path)
+    except OSError as error:
+        if "unsupported" in str(error).lower():
+            return None
+        raise
+    _, unit, _, _, free = (answer.get_int64() for _ in range(5))
+    return int(unit * free)
+
+
 def _transport(sock: Any, **options: Any) -> Any:
     """AES-GCM first: the fastest that both sides have; the order is the client's."""
     transport = paramiko.Transport(sock, **options)

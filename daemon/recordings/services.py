@@ -13,6 +13,7 @@ from typing import Final
 
 from daemon.errors import PermanentError, TransientError
 from daemon.recordings.desk import Recordings
+from daemon.recordings.sharing import Sharer
 from daemon.runtime import process
 from daemon.runtime.backoff import Backoff
 
@@ -106,7 +107,7 @@ class PruneService:
         return {"pruned": self._pruned, "failed": self._failed}
 
 
-def services(recordings: Recordings) -> tuple[IndexService, PruneService]:
-    """Both, for the root to add."""
+def services(recordings: Recordings) -> tuple[IndexService, PruneService, Sharer]:
+    """All, for the root to add; each belongs on every node, whatever its role."""
     roots = recordings.settings.recordings.roots
-    return IndexService(recordings.index, roots), PruneService(recordings)
+    return IndexService(recordings.index, roots), PruneService(recordings), recordings.sharer
