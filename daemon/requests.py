@@ -103,8 +103,9 @@ class Requests:
         self._tokens = TokensFile(now.mail.tokens_file)
         rebuild = None if cluster.alone else Rebuild(self.book, now.node.data_dir)
         self._clerk = Clerk(self.book, work, lambda: policy_of(settings()), rebuild)
-        carried_out = works(settings, self.recordings)
-        self._leftovers = Leftovers(self.book, work, {"MACCHANGE": MacChange(settings).abandon})
+        carried_out = works(settings, self.recordings, self.book.begun_by)
+        undo = MacChange(settings, begun_by=self.book.begun_by).abandon
+        self._leftovers = Leftovers(self.book, work, {"MACCHANGE": undo})
         self._lanes = (
             Lane("recordings", self.book, carried_out, work),
             Lane("commands", self.book, carried_out, work, leftovers=self._leftovers),

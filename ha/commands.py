@@ -36,9 +36,11 @@ def switchover(board: Board, keeper: Keeper, to: str | None, wait: WaitForMaster
     elif to not in {each.name for each in able}:
         raise CommandRefused(f"the mode of {to} is slave: it never becomes master")
     began = time.monotonic()
-    keeper.leave_for(Handover(epoch.token, holder.name, to), timeout)
+    handover = Handover(epoch.token, holder.name, to)
+    keeper.leave_for(handover, timeout)
     won = wait(to, epoch.token, _PATIENCE)
     if won is None:
+        keeper.withdraw(handover, timeout)  # a master that is back later shall not follow it then
         raise CommandRefused(
             f"{to} has not become master within {_PATIENCE:g} s: `role` and `history` tell how it stands"
         )

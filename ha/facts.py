@@ -23,7 +23,8 @@ class State:
     """What the election remembers. Times are of the boot clock.
 
     `epoch` and `session` are the lease's own while master or retiring, and those it was asked with before.
-    `free_since`: since when nobody has it. `losses`: when it was lost unplanned lately.
+    `free_since`: since when nobody has it. `losses`: when it was lost unplanned lately. `vain_until`: it was
+    refused, and is not asked for again before, unless there is another epoch.
     """
 
     phase: Phase = Phase.SLAVE
@@ -31,6 +32,7 @@ class State:
     session: int = 0
     free_since: float | None = None
     losses: tuple[float, ...] = ()
+    vain_until: float = 0.0
     to: str = ""
     retire_by: float = 0.0
 

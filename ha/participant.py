@@ -250,6 +250,8 @@ class Participant:
         except HaError as error:
             self.trouble = str(error)
             return Answer(Outcome.LOST)
+        if answer.outcome == Outcome.UNKNOWN:
+            self._look_at = 0.0
         if answer.outcome == Outcome.WON:
             self._asked_at = sent
             try:
@@ -271,7 +273,8 @@ class Participant:
         if not self._tree.connected:
             self._lease.suspend()
         self._orders.won(epoch)
-        self._note(Change(self._clocks.wall(), epoch, self._me().name, self._why))
+        name = self._me().name
+        self._note(Change(self._clocks.wall(), epoch, name, self._why.replace("this node", name)))
 
     def _release(self, action: Release) -> None:
         lease = self._lease.lease

@@ -211,6 +211,11 @@ class Book:
         """Whether a lane of this process has it, or has ended it and could not tell yet."""
         return request_id in self.active or request_id in self._kept
 
+    def begun_by(self, request_id: str) -> str:
+        """The lost node that had begun it, "" where there was none. Raises TransientError."""
+        record = self.store.read(request_id)
+        return record.taken_from if record is not None else ""
+
     def assign(self, record: Record, owner: str = "") -> Record:
         """Into the line of `owner`, which has its file already; "": of this node, which writes it then."""
         owner = owner or self.owner

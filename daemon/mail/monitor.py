@@ -200,8 +200,10 @@ class MailMonitor:
             case Help(request=request):
                 record = Record(request=request, state="accepted", version=0, kind="help", uid=letter.uid)
         request = msgspec.structs.replace(record.request, accepted_by=book.owner)
-        source = policy.REBUILT if letter.received < book.rebuilt_at else ""
-        if book.create(msgspec.structs.replace(record, request=request, source=source)):
+        record = msgspec.structs.replace(record, request=request)
+        if letter.received < book.rebuilt_at:
+            record = msgspec.structs.replace(record, source=policy.REBUILT, told=policy.TOLD_BEFORE)
+        if book.create(record):
             log.info(
                 "mail of %s is accepted as %s: %s",
                 request.from_email,

@@ -62,6 +62,7 @@ TABLE: list[tuple[str, State, Facts, tuple[Action, ...], Phase, str]] = [
     ("free, lost it just now, others are here", State(losses=(NOW - 1,)), FREE, (), Phase.SLAVE, "leaves it to the others"),
     ("free, lost it just now, nobody else is here", State(losses=(NOW - 1,)), replace(FREE, others=()), (Ask(),), Phase.ASKING, "asks"),
     ("free, lost it a while ago", State(losses=(NOW - 11,)), FREE, (Ask(),), Phase.ASKING, "asks"),
+    ("free, refused just now, and nobody has it", State(epoch=E, vain_until=NOW + 1), FREE, (), Phase.SLAVE, "did not get it"),
     # -- a switchover of this epoch
     ("handed to this node, though a higher is here", SLAVE, replace(FREE, others=(OTHER,), handover=Handover(E, "AUDIO2", "AUDIO")), (Ask(),), Phase.ASKING, "AUDIO2 hands over to this node"),
     ("handed to this node, whose mode is slave", SLAVE, slave_mode(replace(FREE, handover=Handover(E, "AUDIO2", "AUDIO"))), (), Phase.SLAVE, "never asks"),
@@ -96,6 +97,7 @@ TABLE: list[tuple[str, State, Facts, tuple[Action, ...], Phase, str]] = [
     # -- asked
     ("won", ASKING, replace(FREE, answer=Answer(Outcome.WON, E + 1)), (Win(E + 1),), Phase.MASTER, f"epoch {spelled(E + 1)}"),
     ("lost the race", ASKING, replace(FREE, answer=Answer(Outcome.LOST)), (), Phase.SLAVE, "did not get it"),
+    ("no answer, not yet looked", ASKING, replace(LEADS, answer=Answer(Outcome.UNKNOWN)), (), Phase.ASKING, "not known who has it"),
     ("unknown, ZooKeeper is away", ASKING, replace(FREE, connected=False, answer=Answer(Outcome.UNKNOWN)), (), Phase.ASKING, "not known who has it"),
     ("unknown, and it is ours", ASKING, LEADS, (Win(E),), Phase.MASTER, f"epoch {spelled(E)}"),
     ("unknown, and nobody has it", ASKING, FREE, (), Phase.SLAVE, "not known to have it"),
@@ -157,6 +159,14 @@ def test_a_won_lease_is_told_once() -> None:
     won = step(ASKING, replace(LEADS, answer=Answer(Outcome.WON, E)), T, NOW)
     assert won.actions == (Win(E),)
     assert step(won.state, LEADS, T, NOW).actions == ()
+
+
+def test_a_race_that_was_lost_is_not_held_against_the_next() -> None:
+    asked = step(State(), FREE, T, NOW).state
+    lost = step(asked, replace(FREE, answer=Answer(Outcome.LOST)), T, NOW)
+    assert step(lost.state, FREE, T, NOW + 1).actions == ()
+    assert step(lost.state, replace(FREE, token=E + 1, highest=E + 1), T, NOW + 1).actions == (Ask(),)
+    assert step(lost.state, FREE, T, NOW + T.hold_off).actions == (Ask(),)
 
 
 def test_a_loss_is_told_once_and_remembered_for_a_minute() -> None:
