@@ -31,6 +31,7 @@ from ha.zookeeper import Tree
 log = logging.getLogger("arimonitor.zookeeper")
 
 _TURN = 0.2  # seconds between two looks at `stop`
+_PIECE = 200  # claims that are read in one go where it is not urgent
 _AGAIN = 1.0  # seconds until what could not be read is tried again
 
 
@@ -55,14 +56,16 @@ Changed = Callable[[str, Claim | None, bool], None]
 class Claims:
     """Over one Tree, below `root`. `run` keeps the copy; without it only `cached` and `loaded` are useless.
 
-    Methods that ask ZooKeeper raise Unreachable and NoAuth besides what they say.
+    `lasting` tells data that hardly ever change again: after a cut they are read last. Methods that ask
+    ZooKeeper raise Unreachable and NoAuth besides what they say.
     """
 
     name = "records"
 
-    def __init__(self, tree: Tree, root: str) -> None:
+    def __init__(self, tree: Tree, root: str, lasting: Callable[[bytes], bool] = lambda _: False) -> None:
         self._tree = tree
         self._root = root
+        self._lasting = lasting
         self._copy: dict[str, Claim] = {}
         self._listeners: list[Changed] = []
         self._whole: list[Callable[[], None]] = []
@@ -204,24 +207,27 @@ class Claims:
     # -- the copy ------------------------------------------------------------
     def run(self, stop: Event) -> None:
         """Keep the copy up to date until `stop` is set."""
-        again = 0.0
-        whole, keys = not self.loaded, set[str]()
+        again, whole = 0.0, not self.loaded
+        keys, later = set[str](), list[str]()
         while not stop.is_set():
             try:
-                for path in self._told(_TURN):
+                for path in self._told(0.0 if later else _TURN):
                     whole = whole or path is None
                     folder, _, key = (path or "").removeprefix(self._root + "/").partition("/")
                     if folder and key:
                         keys.add(key)
-                if not self._tree.connected or time.monotonic() < again or not (whole or keys):
+                if not self._tree.connected or time.monotonic() < again or not (whole or keys or later):
                     continue
                 if whole:
                     whole, keys = False, set()
-                    self.load()
+                    later = self._load()
                     for listener in self._whole:
                         listener()
-                else:
+                elif keys:
                     wanted, keys = sorted(keys), set()
+                    self._read_these(wanted)
+                else:
+                    wanted, later = later[:_PIECE], later[_PIECE:]
                     self._read_these(wanted)
                 self.problem = ""
             except HaError as error:
@@ -231,7 +237,7 @@ class Claims:
 
     def _told(self, seconds: float) -> Iterator[str | None]:
         try:
-            yield self._news.get(timeout=seconds)
+            yield self._news.get(timeout=seconds) if seconds else self._news.get_nowait()
             while True:
                 yield self._news.get_nowait()
         except queue.Empty:
@@ -239,6 +245,10 @@ class Claims:
 
     def load(self) -> None:
         """Read all that is below the root into the copy."""
+        self._read_these(self._load())
+
+    def _load(self) -> list[str]:
+        """Read what may have changed; the keys of what hardly has."""
         before = set(self._copy)
         found: list[str] = []
         try:
@@ -246,8 +256,10 @@ class Claims:
                 found += self._tree.children(f"{self._root}/{folder}")
         except NoNode:
             log.debug("there are no records yet")
-        self._read_these([*found, *sorted(before - set(found))])
+        later = {key for key in found if key in self._copy and self._lasting(self._copy[key].data)}
+        self._read_these([*(key for key in found if key not in later), *sorted(before - set(found))])
         self.loaded = True
+        return sorted(later)
 
     def _read_these(self, keys: Sequence[str]) -> None:
         self._reads += len(keys)

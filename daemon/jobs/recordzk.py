@@ -287,3 +287,8 @@ def _record(claim: Claim) -> Record:
 
 def _key(uid: str) -> str:
     return hashlib.sha256(uid.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def is_lasting(data: bytes) -> bool:
+    """Whether a record is final: for Claims."""
+    return b'"state":"done"' in data or b'"state":"failed"' in data
