@@ -26,6 +26,7 @@ from ssh.errors import (
     HostKeyRefused,
     LoginRefused,
     NoSuchFile,
+    ServerFailed,
     SshError,
     SshRefused,
     SshUnreachable,
@@ -172,8 +173,7 @@ class Connection:
             return SshRefused(f"{self.place}: {what}: the server does not allow it ({error})")
         if isinstance(error, paramiko.SSHException | EOFError | ConnectionError):
             return SshUnreachable(f"{self.place}: {what}: the connection broke ({_words(error)})")
-        # SFTP has one word, "Failure", for a full disk, a broken one and whatever else.
-        return SshUnreachable(f"{self.place}: {what}: the server says {_words(error)!r}: is its disk full?")
+        return ServerFailed(f"{self.place}: {what}: the server says {_words(error)!r}: is its disk full?")
 
     def execute(self, command: str, *, seconds: float, max_output: int) -> Output:
         """Hand one line to the user's shell there; wait for its end. See `remote`, which makes that line.

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from ssh.connection import Connection
-from ssh.errors import AlreadyThere, NoSuchFile, SshRefused, SshUnreachable
+from ssh.errors import AlreadyThere, NoSuchFile, ServerFailed, SshRefused, SshUnreachable
 from ssh.files import Folders, Stat
 from ssh.inplace import InPlace
 from ssh.pump import Pump, usable
@@ -134,7 +134,12 @@ class Files(Folders):
             told = stack.enter_context(self._following(part, begin, size)) if size >= _FOLLOWED else _untold
             moving = stack.enter_context(self._moving(path, out=True, of=size))
             moving.moved = begin
-            sha256 = mover.send(local, part, begin, moving, deadline=_left(until), sync=sync)
+            try:
+                sha256 = mover.send(local, part, begin, moving, deadline=_left(until), sync=sync)
+            except ServerFailed:
+                # Some of what was on its way may have been written after a hole; and a full disk needs room.
+                self.remove(part)
+                raise
             now, arrived = local.stat(), self.stat(part)
             if (now.st_size, now.st_mtime_ns) != (size, about.st_mtime_ns):
                 self.remove(part)

@@ -70,9 +70,9 @@ class Recordings:
         self._key = b""
         self._s3 = S3Store(settings.recordings.s3, self.timezone) if settings.recordings.s3.bucket else None
         self._local = LocalStore(settings.recordings.roots, self.index, self.timezone, offload)
-        traffic = traffic or Traffic()
-        self._preparing = Preparing(settings, offload, traffic, self._roomy)
-        self.sharer = Sharer(settings, self.shelf, lambda: self.key, offload, traffic, clock=clock)
+        self.traffic = traffic or Traffic()
+        self._preparing = Preparing(settings, offload, self.traffic, self._roomy)
+        self.sharer = Sharer(settings, self.shelf, lambda: self.key, offload, self.traffic, clock=clock)
         self.sent = self.nothing = 0
 
     def open(self) -> None:

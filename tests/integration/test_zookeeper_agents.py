@@ -108,6 +108,19 @@ def test_a_switchover_waits_for_the_masters_work_but_not_for_ever(nodes: Nodes) 
     assert_apart(nodes.all)
 
 
+def test_a_switchover_to_a_node_that_hangs_ends_where_it_began(nodes: Nodes) -> None:
+    master, slave = nodes.pair()
+    slave.freeze()
+    mark = master.count()
+    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    master.tell("switchover AUDIO2")
+    assert master.next("valid", after=mark)["at"] - began < 2 * T + SLACK
+    assert "AUDIO2 has not become master" in master.next("refused", after=mark)["text"]
+    slave.thaw()
+    wait_until(lambda: slave.view()["master"] == "AUDIO", "it follows", every=0.1)
+    assert not slave.leases()
+
+
 def test_what_can_not_be_switched_over_is_refused_with_the_reason(nodes: Nodes) -> None:
     alone = nodes.start("AUDIO")
     alone.next("valid")
