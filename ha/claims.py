@@ -211,12 +211,13 @@ class Claims:
         keys, later = set[str](), list[str]()
         while not stop.is_set():
             try:
-                for path in self._told(0.0 if later else _TURN):
+                ready = self._tree.connected and time.monotonic() >= again
+                for path in self._told(0.0 if later and ready else _TURN):
                     whole = whole or path is None
                     folder, _, key = (path or "").removeprefix(self._root + "/").partition("/")
                     if folder and key:
                         keys.add(key)
-                if not self._tree.connected or time.monotonic() < again or not (whole or keys or later):
+                if not ready or not (whole or keys or later):
                     continue
                 if whole:
                     whole, keys = False, set()
