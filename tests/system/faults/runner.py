@@ -5,7 +5,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +58,17 @@ class Runner:
             postman.start(scenario.load.mails)
             calls.begin(scenario.load.calls)
             began = time.monotonic()
-            try:
-                self._act(scenario, stage, began)
-                _sleep_until(began + scenario.load.seconds)
-            finally:
-                calls.finish()
-                postman.finish()
-                history.load_ended = time.time()
-                stage.heal()
+            with ThreadPoolExecutor(1) as pool:
+                acting = pool.submit(self._act, scenario, stage, began)
+                try:
+                    _sleep_until(began + scenario.load.seconds)
+                finally:
+                    calls.finish()
+                    postman.finish()
+                    history.load_ended = time.time()
+                    wait([acting])
+                    stage.heal()
+                acting.result()
             history.healed = time.time()
             self.cluster.mails += len(postman.mailed)
             history.faults = stage.faults()
