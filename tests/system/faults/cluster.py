@@ -242,7 +242,7 @@ class Cluster(Lifetime):
         return Node(name, host, made, self.ssh[name])
 
     def exchange(self, name: str) -> str:
-        """Of a node's own, so that the consumer knows who published: `node` in a message is who saw the fact."""
+        """A node's own, by which the consumer knows who published: a message says only who saw the fact."""
         return f"{self.mailbox.exchange}.{name}"
 
     def failpoint(self, name: str) -> Path:
