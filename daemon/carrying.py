@@ -17,14 +17,20 @@ from daemon.recordings.desk import Recordings
 from daemon.settings import Settings
 
 
-def works(settings: Callable[[], Settings], recordings: Recordings) -> dict[Command, Work]:
-    """What carries out each command."""
+def works(
+    settings: Callable[[], Settings], recordings: Recordings, begun_by: Callable[[str], str]
+) -> dict[Command, Work]:
+    """What carries out each command; `begun_by` as MacChange says."""
 
     def ramais(request: Request, folder: Path) -> Outcome:
         recordings.settings = settings()  # what may change while running
         return recordings.send(request, folder)
 
-    return {"RAMAIS": ramais, "CHECKIP": CheckIp(settings), "MACCHANGE": MacChange(settings)}
+    return {
+        "RAMAIS": ramais,
+        "CHECKIP": CheckIp(settings),
+        "MACCHANGE": MacChange(settings, begun_by=begun_by),
+    }
 
 
 def serves(settings: Settings) -> tuple[str, ...]:

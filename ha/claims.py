@@ -22,24 +22,20 @@ from dataclasses import dataclass
 from threading import Event
 from types import MappingProxyType
 
-from ha.errors import BadVersion, HaError, NodeExists, NoNode, Unreachable
+from ha.errors import BadVersion, Deposed, HaError, NodeExists, NoNode, Unreachable
+from ha.lease import version_of
 from ha.operations import ANY, Check, Committed, Create, Delete, Operation, Refused, Set, Stat
+from ha.paths import EPOCH
 from ha.zookeeper import Tree
 
 log = logging.getLogger("arimonitor.zookeeper")
 
-EPOCH = "/epoch"
-_VERSION_BITS = (1 << 32) - 1
 _TURN = 0.2  # seconds between two looks at `stop`
 _AGAIN = 1.0  # seconds until what could not be read is tried again
 
 
 class Stale(HaError):
     """The claim is gone, or has another version."""
-
-
-class Deposed(HaError):
-    """The epoch is not the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,4 +329,4 @@ class Claims:
 
 
 def _fence(epoch: int | None) -> list[Operation]:
-    return [] if epoch is None else [Check(EPOCH, epoch & _VERSION_BITS)]
+    return [] if epoch is None else [Check(EPOCH, version_of(epoch))]

@@ -27,10 +27,12 @@ from daemon.jobs.policy import Limits
 from daemon.jobs.records import Deposed, Fenced, Mastership, RecordStore
 from daemon.jobs.spool import Spool
 from daemon.jobs.statistics import RequestStatistics
+from daemon.runtime.backoff import Backoff
 
 log = logging.getLogger("arimonitor.requests")
 
 SLICE = 0.1  # seconds between two looks at `stop` while waiting
+_CALM = 3  # tries that fail without a word
 
 
 class Book:
@@ -208,6 +210,11 @@ class Book:
         """Whether a lane of this process has it, or has ended it and could not tell yet."""
         return request_id in self.active or request_id in self._kept
 
+    def begun_by(self, request_id: str) -> str:
+        """The lost node that had begun it, "" where there was none. Raises TransientError."""
+        record = self.store.read(request_id)
+        return record.taken_from if record is not None else ""
+
     def assign(self, record: Record, owner: str = "") -> Record:
         """Into the line of `owner`, which has its file already; "": of this node, which writes it then."""
         owner = owner or self.owner
@@ -307,6 +314,12 @@ class Book:
             "completed": count.get("replied", 0) + count.get("done", 0),
             "failed": count.get("failed", 0),
         }
+
+
+def say_waits(name: str, seconds: float, trouble: Backoff, error: TransientError) -> None:
+    """That a service waits: a warning once it has lasted (at a start ZooKeeper is connected in a moment)."""
+    level = logging.WARNING if trouble.attempts > _CALM else logging.DEBUG
+    log.log(level, "%s waits %.1f s: %s", name, seconds, error)
 
 
 def wait(stop: Event, wake: Event, seconds: float) -> None:

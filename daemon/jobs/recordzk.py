@@ -28,8 +28,8 @@ from daemon.jobs.recordcache import RecordCache
 from daemon.jobs.recordfile import Offloaded
 from daemon.jobs.records import Deposed, Fenced
 from ha.claims import Claim, Claims
-from ha.claims import Deposed as EpochOver
 from ha.claims import Stale as ClaimStale
+from ha.errors import Deposed as EpochOver
 from ha.errors import HaError
 
 log = logging.getLogger("arimonitor.requests")

@@ -21,9 +21,10 @@ if reason := unavailable_reason():
 if not monkey.is_module_patched("threading"):
     pytest.skip("needs python -m gevent.monkey --module pytest", allow_module_level=True)
 
-from ha.claims import EPOCH, Claims, Deposed, Stale
-from ha.errors import Unreachable
+from ha.claims import Claims, Stale
+from ha.errors import Deposed, Unreachable
 from ha.operations import ANY
+from ha.paths import EPOCH
 from ha.zookeeper import Tree
 
 EPOCH_1 = (1 << 32) | 1

@@ -26,25 +26,19 @@ SLACK = 1.5  # seconds: the machine of the tests has two cores for everything
 
 
 @pytest.fixture(scope="module")
-def shared() -> Iterator[Ensemble]:
+def zookeeper() -> Iterator[Ensemble]:
     with Ensemble(3) as ensemble:
         yield ensemble
 
 
 @pytest.fixture
-def zookeeper(shared: Ensemble) -> Iterator[Ensemble]:
-    """The shared one, emptied."""
-    shared.wipe()
-    yield shared
-    for server in shared.servers:
-        server.thaw()
-
-
-@pytest.fixture
-def nodes(tmp_path: Path, zookeeper: Ensemble) -> Iterator[Nodes]:
-    made = Nodes(tmp_path, zookeeper.hosts)
+def nodes(tmp_path: Path, zookeeper: Ensemble, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    """Nodes of one test, in a namespace of its own."""
+    made = Nodes(tmp_path, zookeeper.hosts, f"/tests/{request.node.name}")
     yield made
     made.close()
+    for server in zookeeper.servers:
+        server.thaw()
 
 
 def takeover(old: Node, new: Node, since: float, what: str) -> float:
@@ -114,6 +108,19 @@ def test_a_switchover_waits_for_the_masters_work_but_not_for_ever(nodes: Nodes) 
     assert_apart(nodes.all)
 
 
+def test_a_switchover_to_a_node_that_hangs_ends_where_it_began(nodes: Nodes) -> None:
+    master, slave = nodes.pair()
+    slave.freeze()
+    mark = master.count()
+    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    master.tell("switchover AUDIO2")
+    assert master.next("valid", after=mark)["at"] - began < 2 * T + SLACK
+    assert "AUDIO2 has not become master" in master.next("refused", after=mark)["text"]
+    slave.thaw()
+    wait_until(lambda: slave.view()["master"] == "AUDIO", "it follows", every=0.1)
+    assert not slave.leases()
+
+
 def test_what_can_not_be_switched_over_is_refused_with_the_reason(nodes: Nodes) -> None:
     alone = nodes.start("AUDIO")
     alone.next("valid")
@@ -156,10 +163,8 @@ def test_the_higher_priority_wins_a_free_lease_and_nobody_fails_back(nodes: Node
     assert_apart([high, low, first])
 
 
-@pytest.mark.parametrize("round_", range(3))
-def test_a_master_that_is_killed_is_followed_within_five_seconds(nodes: Nodes, round_: int) -> None:
+def test_a_master_that_is_killed_is_followed_within_five_seconds(nodes: Nodes) -> None:
     master, slave = nodes.pair()
-    master.tell("view")
     began = time.clock_gettime(time.CLOCK_BOOTTIME)
     master.kill()
     assert takeover(master, slave, began, "kill -9") < T + 1.0
@@ -188,7 +193,7 @@ def test_a_second_process_of_a_node_does_not_start(nodes: Nodes) -> None:
 def test_two_installations_of_one_name_do_not_rob_each_other(nodes: Nodes, tmp_path: Path) -> None:
     master = nodes.start("AUDIO")
     master.next("valid")
-    elsewhere = Nodes(tmp_path / "elsewhere", nodes.hosts)
+    elsewhere = Nodes(tmp_path / "elsewhere", nodes.hosts, nodes.namespace)
     elsewhere.folder.mkdir()
     try:
         other = elsewhere.start("AUDIO")
@@ -212,8 +217,8 @@ def test_a_master_that_was_frozen_is_not_master_when_it_wakes(nodes: Nodes) -> N
     invalid = master.next("invalid", after=mark)
     assert invalid["at"] - woke < 1.0
     assert lost["at"] - woke < 1.0
-    view = wait_until(lambda: (v := master.view())["master"] == "AUDIO2" and v, "it follows", every=0.1)
-    assert view["epoch"] == token(1, 1)
+    wait_until(lambda: master.view()["master"] == "AUDIO2", "it follows", every=0.1)
+    wait_until(lambda: master.view()["epoch"] == token(1, 1), "it knows the epoch", every=0.1)
     # From the moment it woke it never held itself for master again.
     assert len(master.leases()) == 1
 
@@ -349,7 +354,7 @@ def test_a_short_session_that_the_servers_stretch_is_said(nodes: Nodes) -> None:
 def test_a_master_on_a_server_that_is_cut_from_the_others_stops_in_time(tmp_path: Path) -> None:
     """Such a server answers plain reads for syncLimit x tickTime more: they would renew what has run out."""
     with Ensemble(3, relayed=True, sync_limit=20) as own:  # the 10 s of ZooKeeper's own zoo.cfg
-        made = Nodes(tmp_path, own.hosts)
+        made = Nodes(tmp_path, own.hosts, "/arimonitor")
         try:
             cut_off = own.followers()[0]
             rest = ",".join(server.address for server in own.servers if server is not cut_off)
