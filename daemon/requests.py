@@ -209,6 +209,8 @@ class Requests:
             yield Problem("answers", f"can't be sent: {self._answers.problem}")
         if self.book.unwritten:
             yield Problem("queue", f"{self.book.unwritten} files can't be written: see the log")
+        if self.recordings.sharer.problem:
+            yield Problem("recordings", self.recordings.sharer.problem)
         if self._leftovers.waiting:
             yield Problem("queue", f"{self._leftovers.waiting} failed commands can't be undone: see the log")
         if mail is None and self._is_paused():
