@@ -20,7 +20,8 @@ from daemon.errors import RequestError, TransientError
 from daemon.jobs import fail2ban
 from daemon.jobs.journal import Journal
 from daemon.jobs.model import IpChecked, Jail, Request
-from daemon.jobs.servers import choose, execute, last_words, session
+from daemon.jobs.servers import Reach, choose, execute, last_words, session
+from daemon.machines.reach import reached
 from daemon.settings import ServerSettings, Settings
 from ssh.connection import Connection, Output
 
@@ -36,10 +37,15 @@ class CheckIp:
     """The work of CHECKIP. `passed` is called after each step: a test ends the process there."""
 
     def __init__(
-        self, settings: Callable[[], Settings], passed: Callable[[str], object] = str, seconds: float = 60.0
+        self,
+        settings: Callable[[], Settings],
+        passed: Callable[[str], object] = str,
+        seconds: float = 60.0,
+        reach: Reach = reached,
     ) -> None:
-        """`seconds` is for all of it."""
+        """`seconds` is for all of it. `reach` opens a connection."""
         self._settings = settings
+        self._reach = reach
         self._seconds = seconds
         self._passed = passed
 
@@ -51,7 +57,7 @@ class CheckIp:
             raise RequestError(f"{text[:64]!r} is no IP address", "ip-invalid", ip=text[:64])
         server = choose(request, self._settings())
         journal = Journal(folder, "checkip.json")
-        with session(server) as connection:
+        with session(server, self._reach) as connection:
             guard = _Guard(connection, server, time.monotonic() + self._seconds)
             found = {name: guard.look(name, ip) for name in guard.jails()}
             self._passed("looked")

@@ -26,7 +26,8 @@ from daemon.errors import ArimonitorError, RequestError, TransientError
 from daemon.jobs.journal import Journal
 from daemon.jobs.model import ExtensionMoved, Request
 from daemon.jobs.provisioning import belongs, file_name, is_extension, is_mac, with_mac
-from daemon.jobs.servers import REFUSED, choose, last_words, session
+from daemon.jobs.servers import REFUSED, Reach, choose, last_words, session
+from daemon.machines.reach import reached
 from daemon.settings import ServerSettings, Settings
 from ssh.connection import Connection
 from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused
@@ -64,11 +65,20 @@ class _Move:
 
 
 class MacChange:
-    """The work of MACCHANGE. `passed` is called after each step: a test ends the process there."""
+    """The work of MACCHANGE. `passed` is called after each step: a test ends the process there.
 
-    def __init__(self, settings: Callable[[], Settings], passed: Callable[[str], object] = str) -> None:
+    `reach` opens a connection.
+    """
+
+    def __init__(
+        self,
+        settings: Callable[[], Settings],
+        passed: Callable[[str], object] = str,
+        reach: Reach = reached,
+    ) -> None:
         self._settings = settings
         self._passed = passed
+        self._reach = reach
 
     def __call__(self, request: Request, folder: Path) -> ExtensionMoved:
         """Move it. Raises RequestError (all is as it was) and TransientError; run again it ends the same."""
@@ -77,7 +87,7 @@ class MacChange:
         known = journal.read()
         if known.get("state") != "moved":
             try:
-                with session(move.server) as connection:
+                with session(move.server, self._reach) as connection:
                     known = self._move(Files(connection), move, journal, known)
             except RequestError as error:
                 if error.code != REFUSED or known.get("state") != "begun":
@@ -85,7 +95,7 @@ class MacChange:
                 # An earlier run has begun something there: it is not told that all is as it was.
                 raise TransientError(f"the move has begun, and can't be ended now: {error}") from error
         if "told" not in known:
-            known = {**known, "told": _notified(move)}
+            known = {**known, "told": _notified(move, self._reach)}
             journal.write(known)
         self._passed("told")
         return ExtensionMoved(
@@ -100,7 +110,7 @@ class MacChange:
             if known.get("state") != "begun":
                 return True
             move = _understood(request, self._settings())
-            with session(move.server) as connection:
+            with session(move.server, self._reach) as connection:
                 return self._undo(Files(connection), move, journal, known)
         except (RequestError, TransientError) as error:
             log.error("request %s may have left a half move behind: %s", request.request_id, error)
@@ -260,13 +270,13 @@ def _end_rename(files: Files, move: _Move, known: dict[str, object]) -> None:
         files.remove(move.backup)
 
 
-def _notified(move: _Move) -> bool:
+def _notified(move: _Move, reach: Reach) -> bool:
     """Whether the phone could be told; that it could not is no failure: it fetches at its next start."""
     if not move.server.notify_command:
         return False
     argv = [word.replace("{extension}", move.extension) for word in move.server.notify_command]
     try:
-        with session(move.server) as connection:
+        with session(move.server, reach) as connection:
             return _told(connection, argv, move)
     except (ArimonitorError, SshError) as error:
         log.warning("the phone of %s could not be told: %s", move.extension, error)

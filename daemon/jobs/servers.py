@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from daemon.errors import PermanentError, RequestError
 from daemon.jobs.model import Request
 from daemon.machines.reach import place_of, reached
 from daemon.settings import ServerSettings, Settings
-from ssh.connection import Connection, Output
+from ssh.connection import Connection, Output, Place
 from ssh.errors import SshError
 from ssh.remote import run
+
+Reach = Callable[[Place], contextlib.AbstractContextManager[Connection]]
+"""`daemon.machines.reach.reached`, or what stands in its place."""
 
 REFUSED = "server-refused"
 """The code of what the server did not let us do; nothing was done there."""
@@ -58,10 +61,10 @@ def _of_sender(request: Request, settings: Settings) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def session(server: ServerSettings) -> Iterator[Connection]:
+def session(server: ServerSettings, reach: Reach = reached) -> Iterator[Connection]:
     """A connection for the block. Raises TransientError, and RequestError for what was refused."""
     try:
-        with reached(place_of(server)) as connection:
+        with reach(place_of(server)) as connection:
             yield connection
     except RequestError:
         raise
