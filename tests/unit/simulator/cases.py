@@ -1,0 +1,85 @@
+"""One run: a story, what goes wrong at which moments, and what becomes of who crashed. Replayable by its text.
+
+    ramais 12:crash restart           at moment 12 the process dies, and is started again at once
+    ramais 12:crash peer              ... the other takes over; it comes back when all is quiet
+    ramais 12:pause,40:lose resume    at 12 the node stands still until all is quiet, then goes on
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.unit.simulator.checker import problems
+from tests.unit.simulator.site import Site
+from tests.unit.simulator.stories import STORIES
+from tests.unit.simulator.world import Actor, Moment, first
+
+
+@dataclass(frozen=True)
+class Case:
+    """`faults` by the number of the moment."""
+
+    story: str
+    faults: Mapping[int, str] = field(default_factory=dict)
+    fate: str = "restart"
+
+    def __str__(self) -> str:
+        return f"{self.story} {','.join(f'{n}:{what}' for n, what in self.faults.items())} {self.fate}"
+
+    @classmethod
+    def parse(cls, text: str) -> Case:
+        """What __str__ wrote."""
+        story, faults, fate = text.split(" ")
+        pairs = (each.partition(":") for each in faults.split(",") if each)
+        return cls(story, {int(number): what for number, _, what in pairs}, fate)
+
+
+@dataclass
+class Ended:
+    """What came of a case."""
+
+    case: Case
+    problems: list[str]
+    trace: list[str]
+    moments: list[tuple[Moment, int]]
+    """With the number of changes that there were before each."""
+
+    def told(self) -> str:
+        """For a person who has to find out why."""
+        return "\n".join([f"case: {self.case}", *self.problems, *self.trace])
+
+
+class Listed:
+    """Decisions as a case lists them; in turn."""
+
+    def __init__(self, faults: Mapping[int, str]) -> None:
+        self._faults = faults
+        self.site: Site | None = None
+        self.seen: list[tuple[Moment, int]] = []
+
+    def at(self, moment: Moment) -> str:
+        assert self.site is not None
+        self.seen.append((moment, self.site.world.changes))
+        return self._faults.get(moment.number, "go")
+
+    def pick(self, ready: list[Actor]) -> Actor:
+        return first(ready)
+
+
+def run(case: Case) -> Ended:
+    """From the mail's arrival until all is quiet."""
+    story, decisions = STORIES[case.story], Listed(case.faults)
+    site = decisions.site = Site(decisions, confirmation=story.confirmation)
+    site.restart_at_once = case.fate == "restart"
+    try:
+        story.begin(site)
+        site.begin()
+        try:
+            site.run()
+            found = problems(site, story, len(case.faults))
+        except AssertionError as error:
+            found = [str(error)]
+        return Ended(case, found, site.world.trace, decisions.seen)
+    finally:
+        site.close()

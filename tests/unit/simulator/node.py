@@ -1,0 +1,223 @@
+"""A node: the product's own services over the simulator's ports; and what of it outlives its process."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from threading import Event
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from daemon.errors import PermanentError, TransientError
+from daemon.jobs.answering import Answering
+from daemon.jobs.book import Book
+from daemon.jobs.checkip import CheckIp
+from daemon.jobs.clerk import Clerk
+from daemon.jobs.composer import MailComposer
+from daemon.jobs.failpoints import POINTS
+from daemon.jobs.leftovers import Leftovers
+from daemon.jobs.macchange import MacChange
+from daemon.jobs.policy import Limits
+from daemon.jobs.recordfile import RecordFile
+from daemon.jobs.records import Deposed, Fenced
+from daemon.jobs.recordtable import Table
+from daemon.jobs.runner import Lane
+from daemon.jobs.spool import Spool
+from daemon.mail.imap import ImapMailbox
+from daemon.mail.monitor import MailMonitor
+from daemon.mail.policy import policy_of
+from daemon.mail.tokens import Tokens
+from daemon.runtime.backoff import Backoff
+from daemon.settings import Settings
+from tests.unit.simulator.composing import Remembering
+from tests.unit.simulator.world import Actor, World, trouble_of
+
+if TYPE_CHECKING:
+    from tests.unit.simulator.site import Site
+
+_names = itertools.count()
+
+
+class MemoryTable(Table):
+    """The SQLite file, in memory for as long as its host is there."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(Path(name))
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(
+            f"file:{self.path}?mode=memory&cache=shared",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+
+
+@dataclass
+class Host:
+    """What outlives the process: the disk of one machine."""
+
+    name: str
+    folder: Path
+    epoch: int = 0
+    published: dict[str, str] = field(default_factory=dict)
+    """What the web server of this machine gives, by name."""
+
+    def __post_init__(self) -> None:
+        self.database = f"{self.name}-{next(_names)}"
+        self._keeper = sqlite3.connect(f"file:{self.database}?mode=memory&cache=shared", uri=True)
+
+    @property
+    def queue(self) -> Path:
+        return self.folder / "queue"
+
+    @property
+    def work(self) -> Path:
+        return self.folder / "work"
+
+    def files(self) -> dict[str, list[str]]:
+        """folder of the queue -> names of files."""
+        found = {}
+        for folder in sorted(self.queue.iterdir()):
+            names = sorted(path.name for path in folder.iterdir())
+            if names:
+                found[folder.name] = names
+        return found
+
+    def left_work(self) -> list[str]:
+        return sorted(path.name for path in self.work.iterdir()) if self.work.exists() else []
+
+    def close(self) -> None:
+        self._keeper.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Node:
+    """One process on a host, from its start to its end."""
+
+    def __init__(self, site: Site, host: Host) -> None:
+        self.site, self.host, self.world = site, host, site.world
+        self.name = host.name
+        self.dead = self.paused = False
+        self.cut_off: set[str] = set()
+        """Ports that can't be reached now: imap, smtp, records, ssh, ..."""
+        self.actors: list[Actor] = []
+        self._stop = Event()
+        host.epoch += 1
+        self.store = RecordFile(Path(), self._records)
+        self.store._table = MemoryTable(host.database)
+        settings = site.settings[host.name]
+        self.book = Book(
+            self.store,
+            Spool(host.queue),
+            self._disk,
+            owner=host.name,
+            epoch=host.epoch,
+            zone=ZoneInfo(settings.node.timezone),
+            limits=lambda: Limits(max_tries=9, confirmation=site.confirmation),
+            reach=self._reach,
+            now=self.world.clock,
+        )
+        self._services(settings)
+
+    def _services(self, settings: Settings) -> None:
+        site, book, host = self.site, self.book, self.host
+        rules = policy_of(settings)
+        reached = site.reaching(self)
+        check, move = CheckIp(lambda: settings, reach=reached), MacChange(lambda: settings, reach=reached)
+        works = {"RAMAIS": site.recordings(self), "CHECKIP": check, "MACCHANGE": move}
+        leftovers = Leftovers(book, host.work, {"MACCHANGE": move.abandon}, every=0.0, first=1e-9)
+        clerk = Clerk(book, host.work, lambda: rules)
+        answers = Answering(book, site.way_out(self), Remembering(MailComposer(lambda: settings)))
+        recordings = Lane("recordings", book, works, host.work, dice=lambda: 0.0)
+        commands = Lane("commands", book, works, host.work, leftovers=leftovers, dice=lambda: 0.0)
+        mailbox = ImapMailbox(
+            site.access,
+            folder="INBOX",
+            done="Done",
+            aside="Aside",
+            max_age=30,
+            poll=30,
+            offload=None,  # type: ignore[arg-type]  # for big mails only
+            clock=self.world.clock,
+            connect=lambda _: site.link(self),  # type: ignore[arg-type, return-value]
+        )
+        self.mail = MailMonitor(mailbox, book, lambda: rules, lambda: Tokens(()), held=0.0)
+        self._add("answers", self._opened(lambda: answers._round(self._stop)), answers._wake)
+        self._add("queue", self._opened(lambda: self._keep(clerk)), clerk._wake)
+        self._add("queue-recordings", self._opened(lambda: recordings._next(self._stop)), recordings._wake)
+        self._add("queue-commands", self._opened(lambda: commands._next(self._stop)), commands._wake)
+        self._add("mail", self._opened(lambda: self._look(mailbox)), None)
+
+    # -- steps: what the services' own loops do around them ----------------------------------
+    def _add(self, name: str, step: Callable[[], float], wake: Event | None) -> None:
+        trouble = Backoff(first=0.5, cap=30.0, jitter=0.0)
+
+        def turn() -> float:
+            if wake is not None:
+                wake.clear()
+            try:
+                seconds = step()
+            except Deposed as error:
+                self.world.note(f"deposed: {error}")
+                return 60.0
+            except Fenced as error:
+                self.world.note(f"fenced: {error}")
+                return 0.1
+            except (TransientError, PermanentError) as error:
+                self.world.note(f"waits: {error}")
+                return trouble.next()
+            trouble.reset()
+            return seconds
+
+        woken = wake.is_set if wake is not None else lambda: False
+        self.actors.append(Actor(self, name, turn, woken))
+
+    def _opened(self, step: Callable[[], float]) -> Callable[[], float]:
+        """As the root does: the records are opened before anything else."""
+
+        def turn() -> float:
+            if not self._is_open:
+                self.store.open(self.host.epoch)
+                self._is_open = True
+            return step()
+
+        return turn
+
+    _is_open = False
+
+    def _keep(self, clerk: Clerk) -> float:
+        if not clerk._recovered:
+            clerk._recover()
+            clerk._recovered = True
+        clerk._round()
+        return 1.0
+
+    def _look(self, mailbox: ImapMailbox) -> float:
+        try:
+            self.mail._look(self._stop)
+        except (TransientError, PermanentError):
+            mailbox.close()
+            raise
+        return 1.0 if self.mail._of_mail else 30.0
+
+    # -- ports -----------------------------------------------------------------------------------
+    def _records(self, fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:
+        def effect() -> Any:
+            result = fn(*data)
+            if fn.__name__ in ("create", "change"):
+                self.world.changed(f"{data[0][0]} is {data[0][2]} (version {data[0][1]})")
+            return result
+
+        return self.world.call(self, f"records {fn.__name__}", effect, trouble_of(TransientError))
+
+    def _disk(self, fn: Callable[..., Any], *data: Any) -> Any:
+        return self.world.call(self, f"disk {fn.__name__}", lambda: fn(*data), trouble_of(TransientError))
+
+    def _reach(self, point: str) -> None:
+        assert point in POINTS
+        self.world.moment(self, point, "point")

@@ -1,0 +1,163 @@
+"""Everything of one run: the world, the servers, the hosts and their nodes; what happens to who crashed."""
+
+from __future__ import annotations
+
+import functools
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from daemon.errors import TransientError
+from daemon.jobs.model import Outcome, Record, RecordingsSent, Request, Row
+from daemon.settings import Settings
+from tests.unit.simulator import machines
+from tests.unit.simulator.machines import PhoneServer
+from tests.unit.simulator.mailserver import ACCESS, Link, MailServer, WayOut
+from tests.unit.simulator.node import Host, Node
+from tests.unit.simulator.world import Decisions, World, trouble_of
+
+PERSON, ADMIN = "person@example.com", "admin@example.com"
+MEMORY = Path("/dev/shm")
+
+
+class Mistakes(logging.Handler):
+    """What the product logs with a traceback: a mistake that it did not expect."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.found: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.exc_info:
+            self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
+
+
+class Site:
+    """Hosts by name; the first one is started first."""
+
+    access = ACCESS
+
+    def __init__(self, decisions: Decisions, names: tuple[str, ...] = ("AUDIO",), confirmation: float = 1e9):
+        self.world = World(decisions)
+        self.confirmation = confirmation
+        self.mails = MailServer(self.world)
+        self.phones = PhoneServer(self.world)
+        self.bucket: dict[str, str] = {}
+        base = MEMORY if MEMORY.is_dir() else None
+        self.folder = Path(tempfile.mkdtemp(prefix="arimonitor-simulator-", dir=base))
+        self.hosts = {name: Host(name, self.folder / name) for name in names}
+        self.settings = {name: _settings(name) for name in names}
+        self.restart_at_once = True
+        self.mistakes = Mistakes()
+        logging.getLogger("arimonitor").addHandler(self.mistakes)
+
+    def start(self, name: str) -> None:
+        self.world.note(f"{name} is started")
+        self.world.add(Node(self, self.hosts[name]))
+
+    def crashed(self, node: Node) -> None:
+        if self.restart_at_once:
+            self.start(node.name)
+
+    def begin(self) -> None:
+        """All nodes start."""
+        self.world.on_crash = self.crashed
+        for name in self.hosts:
+            self.start(name)
+
+    def heal(self) -> bool:
+        """Who is down is started, who stood still goes on; whether there was anybody."""
+        healed = False
+        for name, node in list(self.world.nodes.items()):
+            node.cut_off.clear()
+            if node.dead:
+                self.start(name)
+                healed = True
+            elif node.paused:
+                self.world.note(f"{name} goes on")
+                node.paused = False
+                healed = True
+        return healed
+
+    def run(self) -> None:
+        """Until all is quiet with everybody there."""
+        while True:
+            self.world.run()
+            if not self.heal():
+                return
+
+    def close(self) -> None:
+        logging.getLogger("arimonitor").removeHandler(self.mistakes)
+        self.world.close()
+        for host in self.hosts.values():
+            host.close()
+        self.folder.rmdir()
+
+    # -- the records, looked at from outside -----------------------------------------------------
+    def records(self) -> list[Record]:
+        node = next(iter(self.world.nodes.values()))
+        bodies = node.store._table.bodies(["done", "failed"], "id", 1000)
+        open_ = [s for s in ("accepted", "assigned", "running", "produced", "replying", "replied")]
+        bodies += node.store._table.bodies(open_, "id", 1000)
+        from daemon.jobs.recordfile import _record
+
+        return [_record(body) for body in bodies]
+
+    # -- ports of a node --------------------------------------------------------------------------
+    def link(self, node: Node) -> Link:
+        return Link(self.mails, node)
+
+    def way_out(self, node: Node) -> WayOut:
+        return WayOut(self.mails, node)
+
+    def reaching(self, node: Node) -> Callable[..., Any]:
+        return machines.reaching(self.phones, node)
+
+    def recordings(self, node: Node) -> Callable[[Request, Path], Outcome]:
+        """RAMAIS: packed, published under a name of its own, noted; the note is the commit."""
+
+        def call(what: str, effect: Callable[[], Any]) -> Any:
+            return node.world.call(node, f"audio {what}", effect, trouble_of(TransientError))
+
+        def ramais(request: Request, folder: Path) -> Outcome:
+            shelf, name = node.host.published, request.request_id
+
+            def put(key: str, value: str) -> None:
+                shelf[key] = value
+                self.world.changed(f"{key} is published on {node.name}")
+
+            try:
+                if not call("note", lambda: f"{name}.json" in shelf):
+                    call("pack", lambda: (folder / "1.mp3").touch())
+                    call("publish", lambda: put(f"{name}.zip", "three recordings"))
+                    call("write the note", lambda: put(f"{name}.json", "three recordings"))
+            finally:
+                if not node.dead:
+                    shutil.rmtree(folder, ignore_errors=True)
+            at = datetime(2025, 10, 27, 9, tzinfo=UTC)
+            link = f"https://{node.name.lower()}.example.com/r/{name}"
+            rows = tuple(Row("1121", "1013015", at, 61.0, f"{link}/{n}") for n in range(3))
+            return RecordingsSent(rows, link, 1000, at)
+
+        return ramais
+
+
+@functools.cache
+def _settings(name: str) -> Settings:
+    return Settings.model_validate(
+        {
+            "node": {"name": name},
+            "mail": {
+                "admin": ADMIN,
+                "whitelist": [PERSON],
+                "require_token": "never",
+                "smtp": {"from": "arimonitor@example.com"},
+                "sender": [{"address": PERSON, "commands": ["RAMAIS", "CHECKIP", "MACCHANGE"]}],
+            },
+            "server": [machines.settings_of("gv1p")],
+        }
+    )

@@ -1,0 +1,99 @@
+"""What is asked for, and what must have come of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from daemon.jobs.model import ExtensionMoved, IpChecked, Record, RecordingsSent
+from tests.servers.mails import mail
+from tests.unit.simulator.machines import AFTER, BANNED, BEFORE, NEW, NEW_FILE, OLD, OLD_FILE
+from tests.unit.simulator.site import PERSON, Site
+
+TIME = "INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
+
+
+@dataclass(frozen=True)
+class Story:
+    """One request. `effect` tells what is wrong with what it did. `file`: dropped into pending/, no mail.
+
+    `copies`: so often the same mail comes. `confirmation` in seconds.
+    """
+
+    name: str
+    effect: Callable[[Site, Record], Iterator[str]]
+    mail: bytes = b""
+    file: bytes = b""
+    kind: str = "result"
+    state: str = "done"
+    copies: int = 1
+    confirmation: float = 1e9
+
+    def begin(self, site: Site) -> None:
+        """It comes."""
+        for _ in range(self.copies if self.mail else 0):
+            site.mails.deliver(self.mail)
+        if self.file:
+            pending = next(iter(site.hosts.values())).queue / "pending"
+            pending.mkdir(parents=True)
+            (pending / "by-hand.json").write_bytes(self.file)
+
+
+def recordings(site: Site, record: Record) -> Iterator[str]:
+    """They are published on the node whose link was sent, whole, under the request's name."""
+    name, outcome = record.request.request_id, record.outcome
+    if not isinstance(outcome, RecordingsSent):
+        yield f"the outcome is {outcome}"
+        return
+    for host in site.hosts.values():
+        told = outcome.bundle == f"https://{host.name.lower()}.example.com/r/{name}"
+        there = sorted(host.published)
+        if told and there != [f"{name}.json", f"{name}.zip"]:
+            yield f"{host.name} has published {there}"
+
+
+def let_out(site: Site, record: Record) -> Iterator[str]:
+    """Out of the jail, once, and that is what was told."""
+    if any(BANNED in ips for ips in site.phones.bans.values()) or site.phones.lifted != 1:
+        yield f"bans: {site.phones.bans}, lifted {site.phones.lifted} times"
+    outcome = record.outcome
+    if not isinstance(outcome, IpChecked) or [j.name for j in outcome.jails if j.lifted] != ["asterisk"]:
+        yield f"the outcome is {outcome}"
+
+
+def moved(site: Site, record: Record) -> Iterator[str]:
+    """The new phone's file is there, the old one's kept under the request's name, and that was told."""
+    if site.phones.files != {f"{OLD_FILE}.bak-{record.request.request_id}": BEFORE, NEW_FILE: AFTER}:
+        yield f"the phones' files: {site.phones.files}"
+    if not isinstance(record.outcome, ExtensionMoved):
+        yield f"the outcome is {record.outcome}, {record.failure}"
+
+
+def nothing(site: Site, record: Record) -> Iterator[str]:
+    """No effect at all."""
+    if site.phones.files != {OLD_FILE: BEFORE} or any(host.published for host in site.hosts.values()):
+        yield "something was done"
+
+
+_FILE = json.dumps(
+    {
+        "from_email": PERSON,
+        "parameters": {"ramais": "1121", "inicio": "27/10/2025 08:00", "fim": "28/10/2025 18:00"},
+    }
+).encode()
+_MOVE = f"MACCHANGE=1121 MACATUAL={OLD} MACFUTURO={NEW} SERVER=gv1p"
+
+STORIES = {
+    story.name: story
+    for story in (
+        Story("ramais", recordings, mail(f"RAMAIS=1121 {TIME}")),
+        Story("checkip", let_out, mail(f"CHECKIP={BANNED} SERVER=gv1p")),
+        Story("macchange", moved, mail(_MOVE)),
+        Story("refusal", nothing, mail("RAMAIS=1121"), kind="refused", state="failed"),
+        Story("help", nothing, mail("AJUDA"), kind="help"),
+        Story("dropped", recordings, file=_FILE),
+        Story("twice", recordings, mail(f"RAMAIS=1121 {TIME}"), copies=2),
+        Story("confirmed", recordings, mail(f"RAMAIS=1121 {TIME}"), confirmation=0.0),
+    )
+}

@@ -1,0 +1,52 @@
+"""One node: it dies, or a call fails, at every moment of every kind of request, and is started again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from daemon.jobs.failpoints import POINTS
+from tests.unit.simulator.cases import Case, Ended, run
+from tests.unit.simulator.stories import STORIES
+
+
+def crashes(clean: Ended) -> Iterator[Case]:
+    """One before each change of the outside, and at each fail point."""
+    seen = -1
+    for moment, changes in clean.moments:
+        if changes != seen or moment.phase == "point":
+            yield Case(clean.case.story, {moment.number: "crash"})
+        seen = changes
+
+
+def losses(clean: Ended) -> Iterator[Case]:
+    """Each call fails once, or its answer is lost where it changed something."""
+    changes = [changes for _, changes in clean.moments]
+    for number, (moment, seen) in enumerate(clean.moments):
+        lost = moment.phase == "after" and seen != changes[number - 1]
+        if seen < changes[-1] and (moment.phase == "before" or lost):
+            yield Case(clean.case.story, {moment.number: "lose"})
+
+
+def check(cases: Iterator[Case]) -> None:
+    failed, number = [], 0
+    for case in cases:
+        ended = run(case)
+        number += 1
+        if ended.problems:
+            failed.append(ended)
+    print(f"{number} cases")
+    assert not failed, f"{len(failed)} of {number} failed; the first one:\n{failed[0].told()}"
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_crash(story: str) -> None:
+    clean = run(Case(story))
+    assert not clean.problems, clean.told()
+    check(crashes(clean))
+
+
+@pytest.mark.parametrize("story", STORIES)
+def test_a_call_fails_or_its_answer_is_lost(story: str) -> None:
+    check(losses(run(Case(story))))

@@ -1,0 +1,235 @@
+"""The clock, who runs next, and what goes wrong at which moment.
+
+Services run one step at a time. A step stands still in the middle where a
+decision says so, and others go on meanwhile. `run` ends when nothing has
+changed for longer than anything waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+from tests.unit.simulator.strands import Strand
+
+if TYPE_CHECKING:
+    from tests.unit.simulator.node import Node
+
+R = TypeVar("R")
+
+START = 1_761_750_000.0  # 2025-10-29 15:00 UTC
+JUMPS = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 310.0)
+"""Seconds that pass at once while nothing happens; the last is longer than any wait for a next try."""
+MOST_STEPS = 6_000
+"""A run that needs more will never be quiet."""
+
+
+class Crash(BaseException):
+    """The process ends here, with all that was in its memory."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """`phase`: before or after a call to the outside, or at a fail point."""
+
+    number: int
+    node: str
+    service: str
+    what: str
+    phase: str
+
+    def __str__(self) -> str:
+        return f"{self.number} {self.node}/{self.service} {self.phase} {self.what}"
+
+
+class Decisions(Protocol):
+    """What goes wrong, and who is first. The same decisions make the same run."""
+
+    def at(self, moment: Moment) -> str:
+        """go, crash, lose (the call fails, or its answer is lost), yield (others first) or pause."""
+
+    def pick(self, ready: list[Actor]) -> Actor:
+        """Who runs next."""
+
+
+@dataclass
+class Actor:
+    """A service of a node: `step` gives the seconds until its next one."""
+
+    node: Node
+    name: str
+    step: Callable[[], float]
+    woken: Callable[[], bool]
+    until: float = 0.0
+    strand: Strand | None = None
+    turns: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.node.name}/{self.name}"
+
+
+@dataclass
+class World:
+    """Everything that outlives a process, and the order of things."""
+
+    decisions: Decisions
+    now: float = START
+    moments: int = 0
+    changes: int = 0
+    """How often anything outside changed: two moments with none between are the same to a crash."""
+    trace: list[str] = field(default_factory=list)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    current: Actor | None = None
+    steps: int = 0
+    each_round: list[Callable[[], None]] = field(default_factory=list)
+    """Called before each step: sessions end, leases are given."""
+    on_crash: Callable[[Node], None] = lambda _: None
+
+    def clock(self) -> float:
+        return self.now
+
+    def changed(self, what: str = "") -> None:
+        """Something outside is another than before."""
+        self.changes += 1
+        if what:
+            self.note(what)
+
+    def note(self, text: str) -> None:
+        who = f"{self.current}: " if self.current is not None else ""
+        self.trace.append(f"{self.now - START:8.1f} {who}{text}")
+
+    # -- moments -------------------------------------------------------------------
+    def call(
+        self, node: Node, what: str, effect: Callable[[], R], trouble: Callable[[str], BaseException]
+    ) -> R:
+        """A call to the outside. `trouble` makes the error of one that failed, or whose answer was lost."""
+        self.moment(node, what, "before", trouble)
+        if what.partition(" ")[0] in node.cut_off:
+            raise trouble(f"{what}: it is away")
+        result = effect()
+        self.moment(node, what, "after", trouble)
+        return result
+
+    def moment(
+        self, node: Node, what: str, phase: str, trouble: Callable[[str], BaseException] | None = None
+    ) -> None:
+        """Something may go wrong here."""
+        if node.dead:
+            raise Crash
+        actor = self.current
+        assert actor is not None
+        number, self.moments = self.moments, self.moments + 1
+        moment = Moment(number, node.name, actor.name, what, phase)
+        decision = self.decisions.at(moment)
+        if decision == "go":
+            return
+        self.trace.append(f"{self.now - START:8.1f} {decision.upper()} at {moment}")
+        if decision == "crash":
+            self.crash(node)
+            raise Crash
+        if decision == "lose":
+            assert trouble is not None
+            raise trouble(f"{what} failed {phase} it was done")
+        if decision == "pause":
+            node.paused = True
+        assert actor.strand is not None
+        actor.strand.stand_still()
+
+    # -- nodes -----------------------------------------------------------------------
+    def add(self, node: Node) -> None:
+        """It is started; another of its name is gone."""
+        self.nodes[node.name] = node
+
+    def crash(self, node: Node) -> None:
+        """It is gone; what stood still in it, too."""
+        node.dead = True
+        for actor in node.actors:
+            if actor.strand is not None and actor is not self.current:
+                actor.strand.throw(Crash())
+                actor.strand = None
+        self.on_crash(node)
+
+    def running(self) -> Iterator[Actor]:
+        for node in self.nodes.values():
+            if not node.dead and not node.paused:
+                yield from node.actors
+
+    # -- running ----------------------------------------------------------------------
+    def run(self) -> None:
+        """Until nothing changes any more. AssertionError: it never gets quiet."""
+        jumps, seen = 0, self.changes
+        while True:
+            for each in self.each_round:
+                each()
+            if seen != self.changes:
+                jumps, seen = 0, self.changes
+            ready = [a for a in self.running() if a.strand is not None or a.until <= self.now or a.woken()]
+            if ready:
+                self.step(self.decisions.pick(ready))
+                continue
+            if jumps == len(JUMPS):
+                return
+            self.now += JUMPS[jumps]
+            jumps += 1
+
+    def step(self, actor: Actor) -> None:
+        """One step of a service, or the rest of one that stood still."""
+        self.steps += 1
+        assert self.steps < MOST_STEPS, "it never gets quiet"
+        if actor.strand is None:
+            actor.turns += 1
+            actor.strand = Strand(lambda: self._whole(actor))
+        before, self.current = self.current, actor
+        try:
+            if actor.strand.go():
+                actor.strand = None
+        except Crash:
+            actor.strand = None
+        finally:
+            self.current = before
+
+    def _whole(self, actor: Actor) -> None:
+        actor.until = self.now + actor.step()
+
+    def close(self) -> None:
+        """Let nothing stand still for ever."""
+        for node in list(self.nodes.values()):
+            if not node.dead:
+                self.on_crash = lambda _: None
+                self.crash(node)
+
+
+class Nothing:
+    """Nothing goes wrong; in turn."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[Moment, int]] = []
+        self.world: World | None = None
+
+    def at(self, moment: Moment) -> str:
+        assert self.world is not None
+        self.seen.append((moment, self.world.changes))
+        return "go"
+
+    def pick(self, ready: list[Actor]) -> Actor:
+        return first(ready)
+
+
+def first(ready: list[Actor]) -> Actor:
+    """Whoever had the fewest turns; a step that was begun is ended first."""
+    return min(ready, key=lambda a: (a.strand is None, a.turns, str(a)))
+
+
+def trouble_of(kind: type[Exception]) -> Callable[[str], BaseException]:
+    """For ports whose errors are of one kind."""
+
+    def made(text: str) -> BaseException:
+        return kind(text)
+
+    return made
+
+
+def anything(**values: Any) -> Any:
+    """An object with these attributes: what libraries give."""
+    return type("Anything", (), values)()
