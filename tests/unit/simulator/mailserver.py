@@ -196,8 +196,9 @@ def _item(mail: Mail, item: str) -> tuple[bytes, Any]:
         case "INTERNALDATE":
             return b"INTERNALDATE", datetime.fromtimestamp(mail.received, UTC)
     found = _PARTIAL.fullmatch(item)
-    if found is None:  # HEADER.FIELDS: who asks for a line gets all of them
-        return item.replace(".PEEK", "").encode(), header
+    if found is None:  # HEADER.FIELDS (NAME)
+        name = item.partition("(")[2].rstrip(")]").encode() + b":"
+        return item.replace(".PEEK", "").encode(), b"".join(x for x in header.split(b"\n") if x.startswith(name))
     part, at = header + b"\n\n" if found[1] == "HEADER" else text, int(found[2] or 0)
     name = f"BODY[{found[1]}]" + (f"<{at}>" if found[2] else "")
     return name.encode(), part[at : at + int(found[3] or len(part))]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from daemon.errors import TransientError
-from daemon.jobs.model import Outcome, Record, RecordingsSent, Request, Row
+from daemon.jobs.model import FINAL, Outcome, Record, RecordingsSent, Request, Row
 from daemon.settings import Settings
 from tests.unit.simulator import machines
 from tests.unit.simulator.machines import PhoneServer
@@ -65,9 +65,13 @@ class Site:
 
     def begin(self) -> None:
         """All nodes start."""
-        self.world.on_crash = self.crashed
+        self.world.on_crash, self.world.settled = self.crashed, self.settled
         for name in self.hosts:
             self.start(name)
+
+    def settled(self) -> bool:
+        """Whether nothing seems to be left to do."""
+        return not self.mails.ids("INBOX") and all(r.state in FINAL for r in self.records())
 
     def heal(self) -> bool:
         """Who is down is started, who stood still goes on; whether there was anybody."""

@@ -21,6 +21,8 @@ R = TypeVar("R")
 START = 1_761_750_000.0  # 2025-10-29 15:00 UTC
 JUMPS = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 310.0)
 """Seconds that pass at once while nothing happens; the last is longer than any wait for a next try."""
+SETTLED = (35.0, 400.0)
+"""The same when nothing is left to be done: it must stay so."""
 MOST_STEPS = 6_000
 """A run that needs more will never be quiet."""
 
@@ -85,6 +87,9 @@ class World:
     each_round: list[Callable[[], None]] = field(default_factory=list)
     """Called before each step: sessions end, leases are given."""
     on_crash: Callable[[Node], None] = lambda _: None
+    settled: Callable[[], bool] = lambda: False
+    decision: str = "go"
+    """The last one: how a port that knows more words than these learns of them."""
 
     def clock(self) -> float:
         return self.now
@@ -121,7 +126,7 @@ class World:
         assert actor is not None
         number, self.moments = self.moments, self.moments + 1
         moment = Moment(number, node.name, actor.name, what, phase)
-        decision = self.decisions.at(moment)
+        decision = self.decision = self.decisions.at(moment)
         if decision == "go":
             return
         self.trace.append(f"{self.now - START:8.1f} {decision.upper()} at {moment}")
@@ -131,6 +136,8 @@ class World:
         if decision == "lose":
             assert trouble is not None
             raise trouble(f"{what} failed {phase} it was done")
+        if decision == "stale":
+            return
         if decision == "pause":
             node.paused = True
         assert actor.strand is not None
@@ -168,9 +175,10 @@ class World:
             if ready:
                 self.step(self.decisions.pick(ready))
                 continue
-            if jumps == len(JUMPS):
+            waits = SETTLED if self.settled() else JUMPS
+            if jumps >= len(waits):
                 return
-            self.now += JUMPS[jumps]
+            self.now += waits[jumps]
             jumps += 1
 
     def step(self, actor: Actor) -> None:

@@ -165,11 +165,11 @@ class Session:
 
     # -- reads ------------------------------------------------------------------------
     def sync(self, path: str, timeout: float | None = None) -> None:
-        self._call("sync", lambda: None, fresh=True)
+        self._call("sync", lambda: None)
 
     def get(self, path: str, timeout: float | None = None) -> tuple[bytes, Stat]:
         def effect() -> tuple[bytes, Stat]:
-            entry = self._ensemble.at(path)
+            entry = self._entry(path)
             if entry is None or entry.data is None:
                 raise NoNode(path)
             return entry.data, entry.stat()
@@ -178,12 +178,18 @@ class Session:
 
     def exists(self, path: str, timeout: float | None = None) -> Stat | None:
         def effect() -> Stat | None:
-            entry = self._ensemble.at(path)
+            entry = self._entry(path)
             return entry.stat() if entry is not None else None
 
         return self._call("exists", effect)
 
     synced = exists
+
+    def _entry(self, path: str) -> Entry | None:
+        """As this session's server has it: never older than what the session has seen."""
+        if self._node.world.decision != "stale":
+            self._seen_up_to = self._ensemble.zxid
+        return self._ensemble.at(path, self._seen_up_to)
 
     def children(self, path: str, timeout: float | None = None) -> tuple[str, ...]:
         def effect() -> tuple[str, ...]:
@@ -227,12 +233,15 @@ class Session:
             raise found.error
         return found
 
-    def _call(self, what: str, effect: Callable[[], Any], *, fresh: bool = False) -> Any:
+    def _call(self, what: str, effect: Callable[[], Any]) -> Any:
         sent = [False]
 
         def noted() -> Any:
             sent[0] = True
-            return effect()
+            found = effect()
+            if what not in ("get", "exists", "children"):
+                self._seen_up_to = self._ensemble.zxid
+            return found
 
         return self._node.world.call(
             self._node, f"zk {what}", noted, lambda text: Unreachable(text, sent=sent[0])
