@@ -29,6 +29,7 @@ from daemon.jobs.model import Command, Outcome, Request
 from daemon.jobs.office import Office
 from daemon.jobs.policy import Limits
 from daemon.jobs.recordfile import RecordFile
+from daemon.jobs.records import Held
 from daemon.jobs.runner import Lane, Work
 from daemon.jobs.spool import Spool
 from daemon.mail.alarms import Facts
@@ -83,7 +84,7 @@ class Requests:
             Spool(now.queue.dir),
             self._offload.call,
             owner=now.node.name,
-            epoch=epoch,
+            mastership=Held(epoch),
             zone=ZoneInfo(now.node.timezone),
             limits=lambda: _limits(settings()),
             reach=reach_of(environ),
@@ -121,7 +122,6 @@ class Requests:
     def open(self) -> None:
         """Open the records. Raises FatalError, TransientError."""
         self._store.open(self._epoch)
-        self.book.paused = self._store.paused()
         self.book.refresh()
         self.recordings.open()
         if self.book.paused:

@@ -3,9 +3,10 @@
     produced --> replying --> SMTP --> replied   (--> done, where there is no mail to move)
 
 A mail server that is away holds up answers only; one mail that it puts off,
-only that mail. What is found in `replying`
-after a crash is looked for among the sent ones first, and else sent again
-under the same Message-ID.
+only that mail. What is found in `replying` after a crash is looked for among
+the sent ones first, and else sent again under the same Message-ID. Each is
+sent by its owner, and only after its record has taken `replying` just now: who
+was frozen for a while, or is cut off from the records, sends nothing.
 """
 
 from __future__ import annotations
@@ -39,6 +40,9 @@ class Composer(Protocol):
 
     def queued(self, record: Record, place: int) -> Answer:
         """The place in the line, 1 is the next."""
+
+    def away(self, record: Record) -> Answer:
+        """It is accepted, and waits for the machine with the recordings."""
 
 
 class Answering:
@@ -87,11 +91,14 @@ class Answering:
     def _round(self, stop: Event) -> float:
         """Send what is due; seconds until the next look."""
         now = self._book.now()
-        records = self._book.store.listing("accepted", "assigned", "running", "produced", "replying")
+        records = self._book.own("accepted", "assigned", "running", "produced", "replying")
         due = [r for r in records if policy.step_of(r) in ("reply", "send") and r.not_before <= now]
         for record in records:
             if policy.needs_confirmation(record, now, self._book.limits()) and not self._held():
                 self._guarded(record, lambda r: self._confirm(r, records))
+        for record in self._waiting():
+            if policy.needs_notice(record, now, self._book.limits()) and not self._held():
+                self._guarded(record, self._notify)
         for record in due:
             if stop.is_set() or self._held():
                 return self._held()
@@ -108,7 +115,7 @@ class Answering:
             r.accepted_at + limits.confirmation - now
             for r in records
             if r.kind == "request"
-            and "queued" not in r.told
+            and not {"queued", "away"} & set(r.told)
             and r.state in ("accepted", "assigned", "running")
         ]
         waits += [r.not_before - now for r in records if r.state == "replying" and r.not_before > now]
@@ -137,8 +144,8 @@ class Answering:
     def _answer(self, record: Record) -> None:
         book, now = self._book, self._book.now
         found = record.state == "replying"
+        record = book.advance(record, lambda r: policy.replying(r, now()))
         if not found:
-            record = book.advance(record, lambda r: policy.replying(r, now()))
             book.write(record)
             book.reach("replying")
         answer = self._written(record)
@@ -206,6 +213,24 @@ class Answering:
         if not isinstance(error, PutOff):
             return self._held()
         return self._put_off.setdefault(name, _pause()).next()
+
+    def _waiting(self) -> list[Record]:
+        """What waits for a node that is away: this node's own, and for the master that node's."""
+        everybody = self._book.mastership.valid()
+        return [
+            record
+            for record in self._book.store.listing()
+            if record.waits_for and (everybody or self._book.is_mine(record))
+        ]
+
+    def _notify(self, record: Record) -> None:
+        """At most once, as the place in the line."""
+        book = self._book
+        record = book.advance(record, lambda r: policy.told(r, "away"))
+        try:
+            self._hand_over(self._composer.away(record))
+        except (TransientError, PermanentError) as error:
+            log.warning("that %s waits was not told: %s", record.request.request_id, error)
 
     def _confirm(self, record: Record, records: Sequence[Record]) -> None:
         """At most once: a confirmation that is lost does less harm than one told twice."""

@@ -1,15 +1,16 @@
 """What everybody who moves a request on has in common: record first, then its file. Part of the services.
 
-`advance` is the only way a record changes here: a compare-and-set under this
-process's epoch. The file follows; where the disk refuses it, it is written
-later, since it is a mirror only.
+`advance` is the only way a record changes here: a compare-and-set. The file
+follows; where the disk refuses it, it is written later, since it is a mirror
+only. A node works on what is its own (`own`) and mirrors no other's; what only
+the master may begin asks `lead` before.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from threading import Event
 from typing import Any
@@ -17,11 +18,12 @@ from typing import Any
 import msgspec
 
 from daemon.errors import TransientError
-from daemon.jobs import policy, requestfile
+from daemon.jobs import placing, policy, requestfile
 from daemon.jobs.failpoints import Reach, nothing
 from daemon.jobs.model import Record, State
+from daemon.jobs.placing import Node
 from daemon.jobs.policy import Limits
-from daemon.jobs.records import Deposed, Fenced, RecordStore
+from daemon.jobs.records import Deposed, Fenced, Mastership, RecordStore
 from daemon.jobs.spool import Spool
 from daemon.jobs.statistics import RequestStatistics
 
@@ -33,7 +35,9 @@ SLICE = 0.1  # seconds between two looks at `stop` while waiting
 class Book:
     """Records, folders and who is to be told of a change. `now` is UTC seconds since 1970.
 
-    `owner` is this node's name; `limits` gives those in force.
+    `owner` is this node's name; `limits` gives those in force. `nodes` gives
+    all nodes as they are now; without it this one is alone, and everything is
+    its own.
     """
 
     def __init__(
@@ -43,9 +47,10 @@ class Book:
         call: Callable[..., Any],
         *,
         owner: str,
-        epoch: int,
+        mastership: Mastership,
         zone: tzinfo,
         limits: Callable[[], Limits],
+        nodes: Callable[[], Sequence[Node]] | None = None,
         reach: Reach = nothing,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -53,47 +58,82 @@ class Book:
         self.spool = spool
         self.call = call
         self.owner = owner
-        self.epoch = epoch
+        self.mastership = mastership
         self.zone = zone
         self.limits = limits
+        self._nodes = nodes
         self.reach = reach
         self.now = now
         self.statistics = RequestStatistics()
-        self.paused = False
         self.counts: Mapping[State, int] = {}
         self.active: set[str] = set()
         """Ids that a lane of this process works on."""
-        self.in_mailbox: frozenset[str] = frozenset()
-        """uids of the mails that were in the mailbox at the last look."""
+        self.in_mailbox: frozenset[str] | None = None
+        """uids of the mails that were in the mailbox at the last look; None: this node has not looked."""
         self._wakes: list[Event] = []
         self._unwritten: set[str] = set()
+        self._mirrored: dict[str, int] = {}
+        store.subscribe(self.nudge)
+
+    # -- whose it is --------------------------------------------------------
+    @property
+    def alone(self) -> bool:
+        """Whether there is no other node."""
+        return self._nodes is None
+
+    def is_mine(self, record: Record) -> bool:
+        """Whether this node is to work on it."""
+        return self.alone or policy.is_of(record, self.owner)
+
+    def own(self, *states: State) -> list[Record]:
+        """The store's listing, of what is this node's own."""
+        return [record for record in self.store.listing(*states) if self.is_mine(record)]
+
+    def nodes(self) -> Sequence[Node]:
+        """All nodes as they are now; this one is among them."""
+        return (Node(self.owner),) if self._nodes is None else self._nodes()
+
+    def place(self, record: Record) -> Node:
+        """The node that has to do it."""
+        return placing.owner_of(record.request, self.nodes(), self.owner)
+
+    def lead(self) -> None:
+        """Before each effect that only the master may have. Raises Deposed where the lease does not count."""
+        if not self.mastership.valid():
+            raise Deposed("the lease does not count now")
 
     # -- changes -----------------------------------------------------------
     def create(self, record: Record) -> bool:
-        """Take it in; False: it is known. Raises Fenced, TransientError."""
-        now = self.now()
+        """Take it in; False: it is known. What is only answered is this node's at once.
+
+        Raises Fenced, TransientError.
+        """
+        now, owner = self.now(), record.owner or ("" if record.kind == "request" else self.owner)
+        epoch = self.mastership.epoch
         created = self.store.create(
-            msgspec.structs.replace(record, epoch=self.epoch, accepted_at=now, changed_at=now, version=1)
+            msgspec.structs.replace(
+                record, owner=owner, epoch=epoch, accepted_at=now, changed_at=now, version=1
+            )
         )
         self.refresh()
         return created
 
-    def advance(self, record: Record, step: Callable[[Record], Record]) -> Record:
+    def advance(self, record: Record, step: Callable[[Record], Record], *, as_master: bool = False) -> Record:
         """One step of a record that is still as far as `record` was; the new one.
 
         Where only something beside the step has changed (the place was told),
-        the step is made from what there is now. Raises Fenced, TransientError.
+        the step is made from what there is now. `as_master` as the store says.
+        Raises Fenced, TransientError.
         """
         for _ in range(3):
+            new = msgspec.structs.replace(step(record), epoch=self.mastership.epoch)
             try:
-                changed = self.store.change(
-                    msgspec.structs.replace(step(record), epoch=self.epoch), record.version
-                )
+                changed = self.store.change(new, record.version, as_master=as_master)
             except Deposed:
                 raise
             except Fenced:
                 current = self.store.read(record.request.request_id)
-                if current is None or not _as_far(current, record) or current.epoch > self.epoch:
+                if current is None or not _as_far(current, record):
                     raise
                 record = current
             else:
@@ -101,22 +141,27 @@ class Book:
                 return changed
         raise Fenced(f"{record.request.request_id} is changed faster than it can be read")
 
-    def assign(self, record: Record) -> Record:
-        """Into this node's line, with its file."""
-        assigned = self.advance(record, lambda r: policy.assigned(r, self.owner, self.now()))
+    def assign(self, record: Record, owner: str = "") -> Record:
+        """Into the line of `owner`, which has its file already; "": of this node, which writes it then."""
+        owner = owner or self.owner
+        assigned = self.advance(record, lambda r: policy.assigned(r, owner, self.now()))
         self.reach("assigned")
-        self.write(assigned)
-        self.reach("filed")
+        if owner == self.owner:
+            self.write(assigned)
+            self.reach("filed")
+        else:
+            self.supersede(assigned)
         self.nudge()
         return assigned
 
     # -- the files ----------------------------------------------------------
     def write(self, record: Record) -> None:
-        """Its file says what the record says; where the disk refuses, later."""
+        """Its file says what the record says; where the disk refuses, later. Another node's has none here."""
         folder = policy.folder_of(record)
-        if folder is None:
+        if folder is None or not self.is_mine(record):
             return
         request_id = record.request.request_id
+        self._mirrored[request_id] = record.version
         try:
             self.call(self.spool.put, request_id, folder, requestfile.encode(record, self.zone))
         except TransientError as error:
@@ -125,6 +170,22 @@ class Book:
             self._unwritten.add(request_id)
         else:
             self._unwritten.discard(request_id)
+
+    def mirror(self) -> None:
+        """The files of this node's own records that somebody else has changed (taken over, told)."""
+        records = {record.request.request_id: record for record in self.own()}
+        self._mirrored = {name: seen for name, seen in self._mirrored.items() if name in records}
+        for name, record in records.items():
+            if self._mirrored.get(name) != record.version:
+                self.write(record)
+
+    def supersede(self, record: Record) -> None:
+        """What this node's queue has of another node's request is put away into superseded/."""
+        request_id = record.request.request_id
+        if self.call(self.spool.holds, request_id):
+            data = requestfile.encode(record, self.zone, status="superseded")
+            self.call(self.spool.put, request_id, "superseded", data)
+            log.info("the file of %s is put into superseded/: %s has it", request_id, record.owner)
 
     def write_late(self) -> None:
         """The files that the disk refused, once more."""
@@ -162,8 +223,12 @@ class Book:
     def pause(self, on: bool) -> None:
         """Intake and lines stand still, or go on; kept over restarts."""
         self.store.pause(on)
-        self.paused = on
         self.nudge()
+
+    @property
+    def paused(self) -> bool:
+        """Whether they stand still. Raises TransientError."""
+        return self.store.paused()
 
     def folders(self) -> dict[str, int]:
         """How many requests are in each folder."""

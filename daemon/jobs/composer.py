@@ -69,6 +69,11 @@ class MailComposer:
         now = datetime.fromtimestamp(record.accepted_at, ZoneInfo(self._settings().node.timezone))
         return answers.queued(record, 0 if record.state == "running" else place, self.people, now)
 
+    def away(self, record: Record) -> Answer:
+        """It waits for the machine with the recordings."""
+        now = datetime.fromtimestamp(record.accepted_at, ZoneInfo(self._settings().node.timezone))
+        return answers.away(record, self.people, now)
+
     def alert(self, kind: Kind, text: str, at: float) -> Answer:
         """To the admin. ValueError: there is none."""
         settings = self._settings()

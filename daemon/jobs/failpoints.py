@@ -21,6 +21,7 @@ POINTS: Mapping[str, str] = {
     "flagged": "the mail is marked; the request is in no line",
     "assigned": "the record is in the line; its file is not written",
     "filed": "its file is in pending/",
+    "brought": "its file is in the other node's pending/; the record does not know",
     "dropped": "a file dropped by hand has its record; the file is as it was dropped",
     "running": "the record says running; the file is still in pending/",
     "processing": "the file is in processing/; the work has not begun",
@@ -37,6 +38,9 @@ POINTS: Mapping[str, str] = {
     "done": "the record is final",
 }
 """name -> what is true there."""
+
+BETWEEN_NODES = frozenset({"brought"})
+"""Those that a node alone never reaches."""
 
 Reach = Callable[[str], None]
 

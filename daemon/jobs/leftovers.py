@@ -76,11 +76,14 @@ class Leftovers:
 
     def _look(self, name: str, age: float) -> None:
         record = self._book.store.read(name)
-        if record is not None and record.state in _OPEN:
+        if record is not None and record.state in _OPEN and self._book.is_mine(record):
             return
         if record is None and age < _UNKNOWN:
             return
-        if record is None:
+        if record is not None and not self._book.is_mine(record):
+            # The other node has found out from the server what was begun, and ended or undid it.
+            log.warning("request %s was taken over by %s: what this node knew of it goes", name, record.owner)
+        elif record is None:
             log.error("nobody knows request %s any more: what it began, if anything, stays as it is", name)
         elif not self._is_undone(record.request):
             backoff = self._waits[name][1] if name in self._waits else Backoff(first=self._first, cap=_CAP)

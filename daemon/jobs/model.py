@@ -118,6 +118,8 @@ class Record(msgspec.Struct, frozen=True):
     line (a retry is queued anew), `started_at` and `finished_at` those of the
     last try. `note` is for the operator: why the last step did not work.
     `source` tells the dropped file that it came from, "" for a mail.
+    `waits_for` is the node that is away and without which it can't go on,
+    `taken_from` the node that had begun it when it was taken over.
     """
 
     request: Request
@@ -139,3 +141,5 @@ class Record(msgspec.Struct, frozen=True):
     finished_at: float = 0.0
     note: str = ""
     source: str = ""
+    waits_for: str = ""
+    taken_from: str = ""

@@ -119,13 +119,30 @@ def wake(records: Iterable[Record], now: float) -> float | None:
     return min(waits, default=None)
 
 
+def is_of(record: Record, node: str) -> bool:
+    """Whether this node is to work on it: the owner, or, while there is none, who accepted it."""
+    return (record.owner or record.request.accepted_by or node) == node
+
+
+def needs_notice(record: Record, now: float, limits: Limits) -> bool:
+    """Whether the requester is to be told, once, that the machine with the recordings is away."""
+    return (
+        record.kind == "request"
+        and bool(record.waits_for)
+        and record.state not in ("replied", *FINAL)
+        and "away" not in record.told
+        and now - record.accepted_at >= limits.confirmation
+    )
+
+
 def needs_confirmation(record: Record, now: float, limits: Limits) -> bool:
     """Whether the requester is to be told the place in the line; with 0 s even if the answer is ready."""
     waits: tuple[State, ...] = ("accepted", "assigned", "running")
     return (
         record.kind == "request"
         and (record.state in waits or (limits.confirmation == 0 and record.state == "produced"))
-        and "queued" not in record.told
+        and not {"queued", "away"} & set(record.told)
+        and not record.waits_for
         and now - record.accepted_at >= limits.confirmation
     )
 
@@ -138,7 +155,12 @@ def is_stale(record: Record, now: float, limits: Limits) -> bool:
 # -- the steps: the record that is written -----------------------------------------------------------
 def assigned(record: Record, owner: str, now: float) -> Record:
     """Into the owner's line."""
-    return _to(record, "assigned", now, owner=owner, queued_at=record.queued_at or now)
+    return _to(record, "assigned", now, owner=owner, queued_at=record.queued_at or now, note="")
+
+
+def waiting(record: Record, node: str, why: str) -> Record:
+    """It can't go on without that node; its state stays."""
+    return msgspec.structs.replace(record, waits_for=node, note=why[:500])
 
 
 def running(record: Record, owner: str, now: float) -> Record:
@@ -238,6 +260,7 @@ def retried(record: Record, now: float) -> Record:
             failure=None,
             finished_at=0.0,
             note="",
+            taken_from="",
         )
     if record.not_before > now:
         return msgspec.structs.replace(record, not_before=0.0, changed_at=now)
@@ -258,7 +281,8 @@ def cancelled(record: Record, now: float) -> Record:
 
 
 def _to(record: Record, state: State, now: float, **changes: object) -> Record:
-    return msgspec.structs.replace(record, state=state, changed_at=now, **changes)
+    """Who makes a step is not away any more."""
+    return msgspec.structs.replace(record, state=state, changed_at=now, waits_for="", **changes)
 
 
 def _line(record: Record) -> tuple[float, float, str]:

@@ -37,6 +37,7 @@ class RecordFile:
         self._table = Table(path)
         self._call = call
         self._over_limit = tuple(sorted(over_limit))
+        self._paused: bool | None = None
 
     def open(self, epoch: int) -> None:
         """Open or make the file; a lower epoch is fenced from now on. Raises FatalError, TransientError."""
@@ -55,8 +56,8 @@ class RecordFile:
         body = self._guarded(self._table.body, request_id)
         return None if body is None else _record(body)
 
-    def change(self, new: Record, expected: int) -> Record:
-        """As RecordStore says."""
+    def change(self, new: Record, expected: int, *, as_master: bool = False) -> Record:  # noqa: ARG002
+        """As RecordStore says; the epoch counts here always."""
         changed = msgspec.structs.replace(new, version=expected + 1)
         self._guarded(self._table.change, _row(changed), expected, new.epoch)
         return changed
@@ -92,9 +93,9 @@ class RecordFile:
         """As RecordStore says."""
         return self._guarded(self._table.failed_with, sender, since.timestamp(), self._over_limit)
 
-    def forget(self, before: float, keep: Sequence[str]) -> Sequence[str]:
+    def forget(self, before: float, keep: Sequence[str] | None, epoch: int) -> Sequence[str]:
         """As RecordStore says; a thousand at a time."""
-        return self._guarded(self._table.forget, before, list(keep), 1000)
+        return self._guarded(self._table.forget, before, None if keep is None else list(keep), 1000, epoch)
 
     def attempt(self, uid: str) -> int:
         """As RecordStore says."""
@@ -105,12 +106,18 @@ class RecordFile:
         self._guarded(self._table.attempted, uid)
 
     def paused(self) -> bool:
-        """As RecordStore says."""
-        return bool(self._guarded(self._table.fact, "paused"))
+        """As RecordStore says; nobody but this process changes it."""
+        if self._paused is None:
+            self._paused = bool(self._guarded(self._table.fact, "paused"))
+        return self._paused
 
     def pause(self, on: bool) -> None:
         """As RecordStore says."""
         self._guarded(self._table.remember, "paused", int(on))
+        self._paused = on
+
+    def subscribe(self, changed: Callable[[], None]) -> None:
+        """As RecordStore says: there is no other node."""
 
     def _guarded(self, fn: Callable[..., R], *data: Any) -> R:
         try:

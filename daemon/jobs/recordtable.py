@@ -140,13 +140,15 @@ class Table:
             ).fetchone()
         return bool(row[0])
 
-    def forget(self, before: float, keep: Sequence[str], limit: int) -> list[str]:
-        """Delete old final records; the ids."""
+    def forget(self, before: float, keep: Sequence[str] | None, limit: int, epoch: int) -> list[str]:
+        """Delete old final records, without `keep` only those that have no mail; the ids. May raise Old."""
         with self._writing() as db:
+            _epoch(db, epoch)
             rows = db.execute(
                 "SELECT id FROM records WHERE changed_at < ? AND state IN ('done', 'failed')"
-                " AND uid NOT IN (SELECT value FROM json_each(?)) ORDER BY changed_at LIMIT ?",
-                (before, json.dumps(list(keep)), limit),
+                " AND CASE WHEN ? THEN uid NOT IN (SELECT value FROM json_each(?)) ELSE uid = '' END"
+                " ORDER BY changed_at LIMIT ?",
+                (before, keep is not None, json.dumps(list(keep or ())), limit),
             ).fetchall()
             db.executemany("DELETE FROM records WHERE id = ?", rows)
             return [name for (name,) in rows]

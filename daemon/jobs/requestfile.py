@@ -42,8 +42,11 @@ class NotARequest(Exception):
     """A dropped file that can't be used; the text says why and what would be right."""
 
 
-def encode(record: Record, zone: tzinfo) -> bytes:
-    """The file of a record: UTF-8, one object, times in ISO 8601 in the node's time zone."""
+def encode(record: Record, zone: tzinfo, *, status: str = "", brought_by: str = "") -> bytes:
+    """The file of a record: UTF-8, one object, times in ISO 8601 in the node's time zone.
+
+    `status`: another than the record's. `brought_by`: the node that puts it into another's queue.
+    """
     request = record.request
     received = request.received.timestamp() if request.received is not None else record.accepted_at
     data = {
@@ -58,7 +61,7 @@ def encode(record: Record, zone: tzinfo) -> bytes:
         "subject": request.subject,
         "language": request.language,
         "accepted_by": request.accepted_by,
-        "status": policy.folder_of(record),
+        "status": status or policy.folder_of(record),
         "tries": record.attempt,
         "owner": record.owner,
         "timestamp_received": _moment(received, zone),
@@ -66,6 +69,7 @@ def encode(record: Record, zone: tzinfo) -> bytes:
         "timestamp_processing": _moment(record.started_at, zone),
         "timestamp_finished": _moment(record.finished_at, zone),
         "result": _result(record),
+        **({"brought_by": brought_by} if brought_by else {}),
     }
     return (json.dumps(data, ensure_ascii=False, indent=2) + "\n").encode()
 
@@ -98,6 +102,20 @@ def decode(data: bytes, stem: str) -> dict[str, Any]:
     if not isinstance(value["request_id"], str) or not _ID.fullmatch(value["request_id"]):
         raise NotARequest("request_id must be 1 to 80 letters, digits, _ and -")
     return value
+
+
+def written_by(data: bytes, node: str) -> str:
+    """The node that wrote this file: another that brought it, or `node` itself; "": a person."""
+    try:
+        value = json.loads(data)
+    except (ValueError, RecursionError):
+        return ""
+    if not isinstance(value, dict):
+        return ""
+    brought = value.get("brought_by")
+    if isinstance(brought, str) and brought:
+        return brought
+    return node if (value.get("status"), value.get("owner")) == ("pending", node) else ""
 
 
 def subject_of(value: Mapping[str, Any]) -> tuple[str, str]:

@@ -91,7 +91,7 @@ class Lane:
             return _IDLE
         if self._leftovers is not None:
             self._leftovers.sweep()
-        records = self._book.store.listing("assigned")
+        records = self._book.own("assigned")
         record = policy.next_to_run(records, self._lane, self._book.now())
         if record is None:
             soon = policy.wake(records, self._book.now())

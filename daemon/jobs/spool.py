@@ -123,6 +123,19 @@ class Spool:
             return Dropped(name, None, age, f"it has more than {MAX_BYTES // 1024} KiB")
         return Dropped(name, data, age)
 
+    def holds(self, request_id: str) -> bool:
+        """Whether its file waits or is worked on here."""
+        return any(
+            (self.root / folder / f"{request_id}.json").exists() for folder in ("pending", "processing")
+        )
+
+    def working(self) -> list[str]:
+        """The ids of the files in processing/."""
+        try:
+            return [path.stem for path in (self.root / "processing").glob("*.json")]
+        except OSError as error:
+            raise self._trouble(error) from error
+
     def waits(self, name: str) -> bool:
         """Whether this file is in pending/ now."""
         return (self.root / "pending" / name).exists()

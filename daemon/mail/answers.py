@@ -27,7 +27,7 @@ from daemon.mail.model import Answer, Kind
 from daemon.mail.page import Page
 from daemon.mail.page_outcomes import Say
 
-__all__ = ["People", "Say", "alert", "failed", "help", "queued", "refused", "result"]
+__all__ = ["People", "Say", "alert", "away", "failed", "help", "queued", "refused", "result"]
 
 MOST_HTML: Final = 96_000
 """Bytes of HTML: Gmail cuts a mail at 102 kB and hides the rest behind a link."""
@@ -38,6 +38,11 @@ FEWEST: Final = 20
 def queued(record: Record, place: int, people: People, now: datetime) -> Answer:
     """A confirmation: `place` in the queue, 1 is the next, 0: it is being worked on."""
     return _reply("queued", record.request, pages.queued(record.request, place), people, now)
+
+
+def away(record: Record, people: People, now: datetime) -> Answer:
+    """A confirmation: it waits until the machine with the recordings is back."""
+    return _reply("away", record.request, pages.away(record.request), people, now)
 
 
 def result(record: Record, people: People, now: datetime, zone: tzinfo, say: Say) -> Answer:

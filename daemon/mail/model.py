@@ -10,7 +10,7 @@ import msgspec
 
 from daemon.errors import TransientError
 
-Kind = Literal["queued", "result", "refused", "help", "failed", "alert"]
+Kind = Literal["queued", "away", "result", "refused", "help", "failed", "alert"]
 
 
 class Letter(msgspec.Struct, frozen=True):

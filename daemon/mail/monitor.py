@@ -4,7 +4,8 @@
     replied  --> the mail moved to done ==> record done
 
 ==> durable before going on. A mail whose record exists goes on from the
-record's state: after a crash, nothing is asked twice.
+record's state: after a crash, nothing is asked twice. Only the master reads
+the mailbox: without a lease that counts, the next effect does not happen.
 """
 
 from __future__ import annotations
@@ -37,6 +38,8 @@ TRIES = 3
 _LOOK = 30.0  # seconds between two looks, if nothing is announced before
 _BUSY = 1.0  # the same while requests are on their way: their mails are to be moved
 _PAUSED = 1.0
+_NO_LEASE = 0.2  # seconds between two looks whether the lease counts again
+_DEPOSED = 60.0  # seconds before it is tried again under an epoch that the records refused
 _HELD = 30.0  # seconds before a mail is tried again that the mailbox refused; twice that the next time
 _LEFT = 3600.0  # the same where it can't even be put aside
 
@@ -73,24 +76,38 @@ class MailMonitor:
         trouble = Backoff(first=1.0, cap=60.0)
         try:
             while not stop.is_set():
-                if self._book.paused:
-                    self._stand_still()
-                    stop.wait(_PAUSED)
-                    continue
                 try:
-                    self._look(stop)
-                    self._mailbox.wait(_BUSY if self._of_mail else _LOOK, stop)
-                    trouble.reset()
+                    if not self._book.mastership.valid():
+                        self._stand_still("")
+                        stop.wait(_NO_LEASE)
+                    elif self._book.paused:
+                        self._stand_still("paused by the operator")
+                        stop.wait(_PAUSED)
+                    else:
+                        self._look(stop)
+                        self._mailbox.wait(_BUSY if self._of_mail else _LOOK, stop)
+                        trouble.reset()
                 except (TransientError, PermanentError) as error:
                     seconds = trouble.next()
                     self._away(error, seconds)
                     stop.wait(seconds)
                 except Deposed as error:
-                    log.error("mail is not read any more under this epoch: %s", error)
-                    self.reading, self.problem = False, str(error)
-                    stop.wait(60.0)
+                    self._deposed(error, stop)
         finally:
             self._mailbox.close()
+            self._book.in_mailbox = None
+
+    def _deposed(self, error: Deposed, stop: Event) -> None:
+        """The lease went, or the records know a newer master: until there is something to read under."""
+        mastership = self._book.mastership
+        if not mastership.valid():
+            return  # quietly: the next turn stands still
+        epoch, until = mastership.epoch, time.monotonic() + _DEPOSED
+        log.error("mail is not read any more under this epoch: %s", error)
+        self._stand_still(str(error))
+        while mastership.valid() and mastership.epoch == epoch and time.monotonic() < until:
+            if stop.wait(_NO_LEASE):
+                return
 
     # -- one look ----------------------------------------------------------------
     def _look(self, stop: Event) -> None:
@@ -112,6 +129,7 @@ class MailMonitor:
 
     def _handle(self, letter: Letter, here: frozenset[str]) -> None:
         """Take one mail in. What is wrong with it is its own misfortune, three times."""
+        self._book.lead()
         store, tries = self._book.store, self._book.store.attempt(letter.uid)
         if tries > TRIES:
             self._aside(letter, f"it was tried {TRIES} times, and each time the program ended")
@@ -154,6 +172,7 @@ class MailMonitor:
 
     def _decide(self, letter: Letter, incoming: Incoming) -> None:
         book = self._book
+        book.lead()
         book.reach("fetched")
         book.statistics.mails += 1
         now = datetime.fromtimestamp(book.now(), UTC)
@@ -162,7 +181,7 @@ class MailMonitor:
             case Ignore(why=why, text=text):
                 log.info("mail of %s is left alone (%s): %s", incoming.sender or "nobody", why, text)
                 book.statistics.ignored(why)
-                self._mailbox.done(letter.uid)
+                self._done(letter.uid)
                 return
             case Accept(request=request):
                 record = Record(request=request, state="accepted", version=0, uid=letter.uid)
@@ -192,13 +211,14 @@ class MailMonitor:
 
     def _mark(self, letter: Letter, record: Record) -> None:
         """The mark is an index only, for a store that was lost: the record is what counts."""
+        self._book.lead()
         try:
             self._mailbox.accepted(letter.uid)
         except MailRefused as error:
             log.warning("mail %s has no mark that it was accepted: %s", ascii(letter.uid), error)
         self._of_mail[letter.uid] = record.request.request_id
         self._book.reach("flagged")
-        if policy.step_of(record) == "assign":
+        if policy.step_of(record) == "assign" and self._book.place(record).name == self._book.owner:
             self._book.assign(record)
         self._book.nudge()
 
@@ -208,15 +228,15 @@ class MailMonitor:
             log.info("mail %s was answered before as %s", ascii(letter.uid), known.request.request_id)
             if known.uid != letter.uid:
                 self._book.statistics.ignored("duplicate")
-            self._mailbox.done(letter.uid)
+            self._done(letter.uid)
         elif known.uid == letter.uid:
             self._mark(letter, known)
         elif known.uid in here:
             log.info("mail %s is %s once more: left alone", ascii(letter.uid), known.request.request_id)
             self._book.statistics.ignored("duplicate")
-            self._mailbox.done(letter.uid)
+            self._done(letter.uid)
         else:  # moved, or the mailbox was numbered anew
-            self._book.advance(known, lambda r: msgspec.structs.replace(r, uid=letter.uid))
+            self._book.advance(known, lambda r: msgspec.structs.replace(r, uid=letter.uid), as_master=True)
             self._of_mail[letter.uid] = known.request.request_id
 
     def _move(self) -> None:
@@ -226,14 +246,16 @@ class MailMonitor:
             if record.uid in self._held:
                 continue
             try:
-                self._mailbox.done(record.uid)
+                self._done(record.uid)
             except MailRefused as error:
                 log.warning("the mail of %s is not moved yet: %s", record.request.request_id, error)
                 self._held[record.uid] = time.monotonic() + self._hold
                 continue
             book.reach("moved")
             try:
-                record = book.advance(record, lambda r: policy.finished(r, book.now()))
+                record = book.advance(record, lambda r: policy.finished(r, book.now()), as_master=True)
+            except Deposed:
+                raise
             except Fenced as error:
                 log.info("%s has been moved on by somebody else: %s", record.request.request_id, error)
                 continue
@@ -244,7 +266,12 @@ class MailMonitor:
     def _answered(self) -> Sequence[Record]:
         return [record for record in self._book.store.listing("replied") if record.uid]
 
+    def _done(self, uid: str) -> None:
+        self._book.lead()
+        self._mailbox.done(uid)
+
     def _aside(self, letter: Letter, reason: str) -> None:
+        self._book.lead()
         log.error("mail %s is put aside: %s", ascii(letter.uid), reason)
         self._mailbox.aside(letter.uid, reason)
         self._book.store.attempted(letter.uid)
@@ -259,11 +286,12 @@ class MailMonitor:
         self.reading, self.problem = False, str(error)
         self._mailbox.close()
 
-    def _stand_still(self) -> None:
+    def _stand_still(self, why: str) -> None:
+        """`why` is "" where another node reads it, or will."""
         if self.reading:
-            log.info("the mailbox is not read: paused")
+            log.info("the mailbox is not read: %s", why or "the lease does not count now")
             self._mailbox.close()
-        self.reading, self.problem = False, "paused by the operator"
+        self.reading, self.problem = False, why
 
     def status(self) -> dict[str, object]:
         """For the snapshot; `last_check_age` in seconds."""

@@ -43,6 +43,36 @@ def queued(request: Request, place: int) -> Page:
     )
 
 
+def away(request: Request) -> Page:
+    """The request is accepted, and the machine that has to do it is away."""
+    lang = request.language
+    state = pick(
+        lang,
+        "O servidor onde estão as gravações está fora do ar no momento."
+        if request.command == "RAMAIS"
+        else "O servidor que atende este pedido está fora do ar no momento.",
+        "The server with the recordings is away at the moment."
+        if request.command == "RAMAIS"
+        else "The server that carries this out is away at the moment.",
+    )
+    return page_of(
+        request,
+        pick(lang, "Recebemos o seu pedido", "Your request was received"),
+        state,
+        [
+            Text(
+                state
+                + pick(
+                    lang,
+                    " O pedido está guardado e será atendido quando ele voltar; não é preciso pedir de novo.",
+                    " Your request is kept, and carried out when it is back; there is no need to ask again.",
+                )
+            ),
+            *asked(request),
+        ],
+    )
+
+
 def refused(request: Request, sentence: str, forms: Sequence[str]) -> Page:
     """The subject, quoted, the mistake and the right forms."""
     lang = request.language

@@ -19,6 +19,7 @@ from daemon.jobs.macchange import MacChange
 from daemon.jobs.model import Record, Request
 from daemon.jobs.policy import Limits
 from daemon.jobs.recordfile import RecordFile
+from daemon.jobs.records import Held
 from daemon.jobs.runner import Lane, clear
 from daemon.jobs.spool import Spool
 from daemon.settings import Settings
@@ -52,7 +53,13 @@ class Site:
         spool.prepare()
         limits = Limits(max_tries=max_tries)
         self.book = Book(
-            self.store, spool, here, owner="AUDIO", epoch=1, zone=ZoneInfo("UTC"), limits=lambda: limits
+            self.store,
+            spool,
+            here,
+            owner="AUDIO",
+            mastership=Held(1),
+            zone=ZoneInfo("UTC"),
+            limits=lambda: limits,
         )
         known = {"server": [server.settings(provisioning_dir=str(self.files))]}
         self.settings = Settings.model_validate(known)

@@ -22,6 +22,7 @@ from daemon.jobs.book import Book
 from daemon.jobs.composer import MailComposer
 from daemon.jobs.policy import Limits
 from daemon.jobs.recordfile import RecordFile
+from daemon.jobs.records import Held
 from daemon.jobs.spool import Spool
 from daemon.mail.alarms import Facts
 from daemon.mail.alerts import Alerts
@@ -56,7 +57,9 @@ class Site:
         spool.prepare()
         zone = ZoneInfo("UTC")
         self.passed = 0.0
-        book = Book(self.store, spool, here, owner="AUDIO", epoch=1, zone=zone, limits=Limits, now=self.now)
+        book = Book(
+            self.store, spool, here, owner="AUDIO", mastership=Held(1), zone=zone, limits=Limits, now=self.now
+        )
         self.book = book
         mail = {**settings()["mail"], "smtp": settings()["mail.smtp"]}
         self.settings = Settings.model_validate({"mail": mail, "node": {"name": "AUDIO"}})

@@ -149,8 +149,8 @@ def test_only_old_final_records_whose_mail_is_gone_are_forgotten(store: RecordFi
     store.create(record("old", state="done", changed_at=1.0))
     store.create(record("in the inbox", state="done", changed_at=1.0, uid="1.7"))
     store.create(record("young", state="failed", changed_at=NOW))
-    assert store.forget(NOW - 1, ["1.7"]) == ["old"]
-    assert store.forget(NOW - 1, []) == ["in the inbox"]
+    assert store.forget(NOW - 1, ["1.7"], 1) == ["old"]
+    assert store.forget(NOW - 1, [], 1) == ["in the inbox"]
     assert store.known("open")
     assert store.known("young")
 

@@ -170,3 +170,38 @@ def test_a_retry_begins_from_the_beginning() -> None:
 def test_cancelled_is_told() -> None:
     made = policy.cancelled(record("assigned"), 5.0)
     assert (made.state, made.failure) == ("produced", Failure("cancelled"))
+
+
+@pytest.mark.parametrize(
+    ("owner", "accepted_by", "mine"),
+    [("A", "B", True), ("B", "A", False), ("", "A", True), ("", "B", False), ("", "", True)],
+)
+def test_whose_it_is(owner: str, accepted_by: str, mine: bool) -> None:
+    request = Request("a", "RAMAIS", "person@example.com", {}, accepted_by=accepted_by)
+    assert policy.is_of(Record(request=request, state="accepted", version=1, owner=owner), "A") is mine
+
+
+@pytest.mark.parametrize(
+    ("state", "age", "waits", "told", "notice", "place"),
+    [
+        ("accepted", 19.0, "A", (), False, False),
+        ("accepted", 20.0, "A", (), True, False),
+        ("accepted", 20.0, "", (), False, True),
+        ("assigned", 90.0, "A", ("queued",), True, False),
+        ("running", 90.0, "A", ("away",), False, False),
+        ("assigned", 90.0, "", ("away",), False, False),
+        ("replied", 90.0, "A", (), False, False),
+    ],
+)
+def test_that_it_waits_is_told_once_and_instead_of_the_place(
+    state: State, age: float, waits: str, told: tuple[str, ...], notice: bool, place: bool
+) -> None:
+    made = record(state, accepted_at=1000.0, waits_for=waits, told=told)
+    assert policy.needs_notice(made, 1000.0 + age, LIMITS) is notice
+    assert policy.needs_confirmation(made, 1000.0 + age, LIMITS) is place
+
+
+def test_who_makes_a_step_waits_no_more() -> None:
+    waits = policy.waiting(record("assigned"), "A", "A is away")
+    assert (waits.state, waits.waits_for, waits.note) == ("assigned", "A", "A is away")
+    assert policy.running(waits, "A", 5.0).waits_for == ""
