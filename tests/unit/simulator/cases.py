@@ -1,8 +1,8 @@
 """One run: a story, what goes wrong at which moments, and what becomes of who crashed. Replayable by its text.
 
-    ramais 12:crash restart           at moment 12 the process dies, and is started again at once
-    ramais 12:crash peer              ... the other takes over; it comes back when all is quiet
-    ramais 12:pause,40:lose resume    at 12 the node stands still until all is quiet, then goes on
+    1 ramais 12:crash restart         on one node; at moment 12 the process dies, and is started again at once
+    2 here 12:crash peer              ... the other takes over; it comes back when all is quiet
+    2 here 12:pause,40:lose resume    at 12 the node stands still until all is quiet, then goes on
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 from tests.unit.simulator.checker import problems
 from tests.unit.simulator.site import Site
-from tests.unit.simulator.stories import STORIES
+from tests.unit.simulator.stories import PAIRS, STORIES
 from tests.unit.simulator.world import Actor, Moment, first
 
 
@@ -24,15 +24,17 @@ class Case:
     faults: Mapping[int, str] = field(default_factory=dict)
     fate: str = "restart"
 
+    nodes: int = 1
+
     def __str__(self) -> str:
-        return f"{self.story} {','.join(f'{n}:{what}' for n, what in self.faults.items())} {self.fate}"
+        return f"{self.nodes} {self.story} {','.join(f'{n}:{what}' for n, what in self.faults.items())} {self.fate}"
 
     @classmethod
     def parse(cls, text: str) -> Case:
         """What __str__ wrote."""
-        story, faults, fate = text.split(" ")
+        nodes, story, faults, fate = text.split(" ")
         pairs = (each.partition(":") for each in faults.split(",") if each)
-        return cls(story, {int(number): what for number, _, what in pairs}, fate)
+        return cls(story, {int(number): what for number, _, what in pairs}, fate, int(nodes))
 
 
 @dataclass
@@ -69,8 +71,14 @@ class Listed:
 
 def run(case: Case) -> Ended:
     """From the mail's arrival until all is quiet."""
-    story, decisions = STORIES[case.story], Listed(case.faults)
-    site = decisions.site = Site(decisions, confirmation=story.confirmation)
+    decisions = Listed(case.faults)
+    if case.nodes == 1:
+        story = STORIES[case.story]
+        site = Site(decisions, confirmation=story.confirmation)
+    else:
+        story = PAIRS[case.story]
+        site = Site(decisions, story.serves, confirmation=story.confirmation)
+    decisions.site = site
     site.restart_at_once = case.fate == "restart"
     try:
         story.begin(site)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import shutil
 import sqlite3
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Event
 from typing import TYPE_CHECKING, Any
@@ -18,12 +18,13 @@ from daemon.jobs.book import Book
 from daemon.jobs.checkip import CheckIp
 from daemon.jobs.clerk import Clerk
 from daemon.jobs.composer import MailComposer
+from daemon.jobs.dispatcher import Dispatcher
 from daemon.jobs.failpoints import POINTS
 from daemon.jobs.leftovers import Leftovers
 from daemon.jobs.macchange import MacChange
 from daemon.jobs.policy import Limits
-from daemon.jobs.recordfile import RecordFile
-from daemon.jobs.records import Deposed, Fenced
+from daemon.jobs.placing import Node as Member
+from daemon.jobs.records import Deposed, Fenced, Held
 from daemon.jobs.recordtable import Table
 from daemon.jobs.runner import Lane
 from daemon.jobs.spool import Spool
@@ -33,6 +34,7 @@ from daemon.mail.policy import policy_of
 from daemon.mail.tokens import Tokens
 from daemon.runtime.backoff import Backoff
 from daemon.settings import Settings
+from tests.unit.simulator.cluster import Cell, Cluster
 from tests.unit.simulator.composing import Remembering
 from tests.unit.simulator.world import Actor, World, trouble_of
 
@@ -64,6 +66,8 @@ class Host:
     name: str
     folder: Path
     epoch: int = 0
+    is_lost: bool = False
+    """The machine itself is off, not only our process."""
     published: dict[str, str] = field(default_factory=dict)
     """What the web server of this machine gives, by name."""
 
@@ -97,32 +101,54 @@ class Host:
 
 
 class Node:
-    """One process on a host, from its start to its end."""
+    """One process on a host, from its start to its end. With a cluster it is one of several."""
 
     def __init__(self, site: Site, host: Host) -> None:
         self.site, self.host, self.world = site, host, site.world
         self.name = host.name
-        self.dead = self.paused = False
+        self.dead = self.paused = self.session_over = False
+        self.frozen = self.paused_at = 0.0
+        """Seconds that its clock did not count: it was frozen as a whole."""
         self.cut_off: set[str] = set()
-        """Ports that can't be reached now: imap, smtp, records, ssh, ..."""
+        """Ports that can't be reached now: imap, smtp, records, ssh, zk, ..."""
         self.actors: list[Actor] = []
+        self.members: Sequence[Member] = ()
         self._stop = Event()
+        self._is_open = False
+        cluster = site.cluster
         host.epoch += 1
-        self.store = RecordFile(Path(), self._records)
-        self.store._table = MemoryTable(host.database)
+        self.cell = Cell(self)
+        if cluster is not None:
+            cluster.look(self)
+            self._add("ha", lambda: self._ha(cluster), None)
+        self.store = site.store(self)
         settings = site.settings[host.name]
         self.book = Book(
             self.store,
             Spool(host.queue),
             self._disk,
             owner=host.name,
-            epoch=host.epoch,
+            mastership=self.cell if cluster is not None else Held(host.epoch),
             zone=ZoneInfo(settings.node.timezone),
             limits=lambda: Limits(max_tries=9, confirmation=site.confirmation),
+            nodes=self._nodes if cluster is not None else None,
             reach=self._reach,
             now=self.world.clock,
         )
         self._services(settings)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether ZooKeeper hears of it now."""
+        return not (self.dead or self.paused or "zk" in self.cut_off)
+
+    def clock(self) -> float:
+        """Its own, which may not have counted while it was frozen."""
+        return self.world.now - self.frozen
+
+    def _nodes(self) -> Sequence[Member]:
+        """This one is here, whatever it saw last."""
+        return tuple(m if m.name != self.name else replace(m, here=True) for m in self.members)
 
     def _services(self, settings: Settings) -> None:
         site, book, host = self.site, self.book, self.host
@@ -147,11 +173,14 @@ class Node:
             connect=lambda _: site.link(self),  # type: ignore[arg-type, return-value]
         )
         self.mail = MailMonitor(mailbox, book, lambda: rules, lambda: Tokens(()), held=0.0)
-        self._add("answers", self._opened(lambda: answers._round(self._stop)), answers._wake)
-        self._add("queue", self._opened(lambda: self._keep(clerk)), clerk._wake)
-        self._add("queue-recordings", self._opened(lambda: recordings._next(self._stop)), recordings._wake)
-        self._add("queue-commands", self._opened(lambda: commands._next(self._stop)), commands._wake)
-        self._add("mail", self._opened(lambda: self._look(mailbox)), None)
+        self._add("answers", lambda: answers._round(self._stop), answers._wake)
+        self._add("queue", lambda: self._keep(clerk), clerk._wake)
+        self._add("queue-recordings", lambda: recordings._next(self._stop), recordings._wake)
+        self._add("queue-commands", lambda: commands._next(self._stop), commands._wake)
+        self._add("mail", lambda: self._look(mailbox), None)
+        if site.cluster is not None:
+            dispatcher = Dispatcher(book, site.courier(self))
+            self._add("queue-peer", lambda: dispatcher._round(self._stop), dispatcher._wake)
 
     # -- steps: what the services' own loops do around them ----------------------------------
     def _add(self, name: str, step: Callable[[], float], wake: Event | None) -> None:
@@ -161,6 +190,9 @@ class Node:
             if wake is not None:
                 wake.clear()
             try:
+                if not self._is_open and name != "ha":  # as the root does before anything else
+                    self.site.open(self)
+                    self._is_open = True
                 seconds = step()
             except Deposed as error:
                 self.world.note(f"deposed: {error}")
@@ -177,18 +209,9 @@ class Node:
         woken = wake.is_set if wake is not None else lambda: False
         self.actors.append(Actor(self, name, turn, woken))
 
-    def _opened(self, step: Callable[[], float]) -> Callable[[], float]:
-        """As the root does: the records are opened before anything else."""
-
-        def turn() -> float:
-            if not self._is_open:
-                self.store.open(self.host.epoch)
-                self._is_open = True
-            return step()
-
-        return turn
-
-    _is_open = False
+    def _ha(self, cluster: Cluster) -> float:
+        cluster.look(self)
+        return 1.0
 
     def _keep(self, clerk: Clerk) -> float:
         if not clerk._recovered:
@@ -198,6 +221,9 @@ class Node:
         return 1.0
 
     def _look(self, mailbox: ImapMailbox) -> float:
+        if not self.book.mastership.valid():
+            mailbox.close()
+            return 1.0
         try:
             self.mail._look(self._stop)
         except (TransientError, PermanentError):
@@ -206,7 +232,7 @@ class Node:
         return 1.0 if self.mail._of_mail else 30.0
 
     # -- ports -----------------------------------------------------------------------------------
-    def _records(self, fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:
+    def records(self, fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:
         def effect() -> Any:
             result = fn(*data)
             if fn.__name__ in ("create", "change"):

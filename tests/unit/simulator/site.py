@@ -6,18 +6,22 @@ import functools
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from daemon.errors import TransientError
-from daemon.jobs.model import FINAL, Outcome, Record, RecordingsSent, Request, Row
+from daemon.jobs.model import FINAL, Outcome, Record, RecordingsSent, Request, Row, State
+from daemon.jobs.recordfile import RecordFile, _record
+from daemon.jobs.records import Courier, RecordStore
+from daemon.jobs.spool import FOLDERS, Spool
 from daemon.settings import Settings
 from tests.unit.simulator import machines
+from tests.unit.simulator.cluster import Cluster
 from tests.unit.simulator.machines import PhoneServer
 from tests.unit.simulator.mailserver import ACCESS, Link, MailServer, WayOut
-from tests.unit.simulator.node import Host, Node
+from tests.unit.simulator.node import Host, MemoryTable, Node
 from tests.unit.simulator.world import Decisions, World, trouble_of
 
 PERSON, ADMIN = "person@example.com", "admin@example.com"
@@ -36,13 +40,43 @@ class Mistakes(logging.Handler):
             self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
 
 
+class Brought:
+    """The way to the other node's pending/: over its sshd, which runs as long as the machine does."""
+
+    def __init__(self, site: Site, node: Node) -> None:
+        self._site, self._node = site, node
+
+    def send(self, record: Record, data: bytes, peer: str) -> None:
+        name, there = record.request.request_id, Spool(self._site.hosts[peer].queue)
+
+        def effect() -> None:
+            if self._site.hosts[peer].is_lost or self._site.world.nodes[peer].paused:
+                raise TransientError(f"{peer} can't be reached")
+            there.prepare()
+            if not any((there.root / folder / f"{name}.json").exists() for folder in FOLDERS):
+                there.drop(name, data)
+                self._site.world.changed(f"the file of {name} is brought to {peer}")
+
+        self._node.world.call(self._node, f"peer send to {peer}", effect, trouble_of(TransientError))
+
+
 class Site:
     """Hosts by name; the first one is started first."""
 
     access = ACCESS
 
-    def __init__(self, decisions: Decisions, names: tuple[str, ...] = ("AUDIO",), confirmation: float = 1e9):
+    def __init__(
+        self,
+        decisions: Decisions,
+        serves: Mapping[str, Sequence[str]] = {"AUDIO": ("audio",)},  # noqa: B006
+        confirmation: float = 1e9,
+    ) -> None:
+        names = tuple(serves)
         self.world = World(decisions)
+        self.cluster: Cluster | None = None
+        if len(names) > 1:
+            self.cluster = Cluster(self.world, {name: frozenset(kinds) for name, kinds in serves.items()})
+            self.world.each_round.append(self.cluster.tick)
         self.confirmation = confirmation
         self.mails = MailServer(self.world)
         self.phones = PhoneServer(self.world)
@@ -68,6 +102,8 @@ class Site:
         self.world.on_crash, self.world.settled = self.crashed, self.settled
         for name in self.hosts:
             self.start(name)
+            if self.cluster is not None:
+                self.cluster.tick()
 
     def settled(self) -> bool:
         """Whether nothing seems to be left to do."""
@@ -82,10 +118,15 @@ class Site:
                 self.start(name)
                 healed = True
             elif node.paused:
-                self.world.note(f"{name} goes on")
-                node.paused = False
+                self.resume(node)
                 healed = True
         return healed
+
+    def resume(self, node: Node) -> None:
+        """It goes on where it stood still; its clock did not count meanwhile."""
+        self.world.note(f"{node.name} goes on")
+        node.paused = False
+        node.frozen += self.world.now - node.paused_at
 
     def run(self) -> None:
         """Until all is quiet with everybody there."""
@@ -103,13 +144,19 @@ class Site:
 
     # -- the records, looked at from outside -----------------------------------------------------
     def records(self) -> list[Record]:
-        node = next(iter(self.world.nodes.values()))
-        bodies = node.store._table.bodies(["done", "failed"], "id", 1000)
-        open_ = [s for s in ("accepted", "assigned", "running", "produced", "replying", "replied")]
-        bodies += node.store._table.bodies(open_, "id", 1000)
-        from daemon.jobs.recordfile import _record
+        """All of them, by id."""
+        table = MemoryTable(next(iter(self.hosts.values())).database)
+        return [_record(body) for body in table.bodies(get_args(State), "id", 1000)]
 
-        return [_record(body) for body in bodies]
+    def store(self, node: Node) -> RecordStore:
+        """The records as a node reaches them."""
+        store = RecordFile(Path(), node.records)
+        store._table = MemoryTable(next(iter(self.hosts.values())).database)
+        return store
+
+    def open(self, node: Node) -> None:
+        """Before anything else is done with them."""
+        node.store.open(node.book.mastership.epoch)
 
     # -- ports of a node --------------------------------------------------------------------------
     def link(self, node: Node) -> Link:
@@ -117,6 +164,9 @@ class Site:
 
     def way_out(self, node: Node) -> WayOut:
         return WayOut(self.mails, node)
+
+    def courier(self, node: Node) -> Courier:
+        return Brought(self, node)
 
     def reaching(self, node: Node) -> Callable[..., Any]:
         return machines.reaching(self.phones, node)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 from daemon.jobs.model import ExtensionMoved, IpChecked, Record, RecordingsSent
 from tests.servers.mails import mail
@@ -14,11 +14,16 @@ from tests.unit.simulator.site import PERSON, Site
 TIME = "INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
 
 
+BOTH = {"AUDIO": ("audio", "s3"), "AUDIO2": ("s3",)}
+"""The first is the master in the beginning; only it has recordings on its disk."""
+OTHER = {"AUDIO": ("s3",), "AUDIO2": ("audio", "s3")}
+
+
 @dataclass(frozen=True)
 class Story:
     """One request. `effect` tells what is wrong with what it did. `file`: dropped into pending/, no mail.
 
-    `copies`: so often the same mail comes. `confirmation` in seconds.
+    `copies`: so often the same mail comes. `confirmation` in seconds. `serves`: by node, where there are two.
     """
 
     name: str
@@ -29,6 +34,7 @@ class Story:
     state: str = "done"
     copies: int = 1
     confirmation: float = 1e9
+    serves: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: dict(BOTH))
 
     def begin(self, site: Site) -> None:
         """It comes."""
@@ -83,6 +89,22 @@ _FILE = json.dumps(
     }
 ).encode()
 _MOVE = f"MACCHANGE=1121 MACATUAL={OLD} MACFUTURO={NEW} SERVER=gv1p"
+
+PAIRS = {
+    story.name: story
+    for story in (
+        Story("here", recordings, mail(f"RAMAIS=1121 {TIME}")),
+        Story("peers", recordings, mail(f"RAMAIS=1121 {TIME}"), serves=OTHER),
+        Story("s3", recordings, mail(f"RAMAIS=1121 {TIME} AUDIOS_FROM=s3")),
+        Story("checkip", let_out, mail(f"CHECKIP={BANNED} SERVER=gv1p")),
+        Story("macchange", moved, mail(_MOVE)),
+        Story("refusal", nothing, mail("RAMAIS=1121"), kind="refused", state="failed"),
+        Story("help", nothing, mail("AJUDA"), kind="help"),
+        Story("dropped", recordings, file=_FILE),
+        Story("dropped-peers", recordings, file=_FILE, serves=OTHER),
+    )
+}
+"""On two nodes."""
 
 STORIES = {
     story.name: story

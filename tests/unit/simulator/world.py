@@ -139,7 +139,7 @@ class World:
         if decision == "stale":
             return
         if decision == "pause":
-            node.paused = True
+            node.paused, node.paused_at = True, self.now
         assert actor.strand is not None
         actor.strand.stand_still()
 

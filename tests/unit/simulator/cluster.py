@@ -1,0 +1,98 @@
+"""Who is there, who is the master: what ha tells the daemon. Port.
+
+The election itself is not simulated here (tests/unit/ha, tests/system/faults):
+somebody who is gone for the length of a session is not a member any more, and
+a lease that nobody holds is given to the first node that is there, under the
+next epoch. What is simulated is what the daemon sees of it: late.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from daemon.jobs.placing import Node as Member
+from tests.unit.simulator.world import World
+
+if TYPE_CHECKING:
+    from tests.unit.simulator.node import Node
+
+SESSION = 4.0
+MARGIN = 1.0
+
+
+@dataclass
+class Cell:
+    """ha's LeaseCell of one process: whether it is the master, by its own clock."""
+
+    node: Node
+    epoch: int = 0
+    held: bool = False
+    deadline: float = 0.0
+
+    def valid(self) -> bool:
+        return self.held and self.node.clock() < self.deadline
+
+
+@dataclass
+class Cluster:
+    """`serves` by name. What outlives the nodes: the epoch, the lease, when each was last heard of."""
+
+    world: World
+    serves: dict[str, frozenset[str]]
+    epoch: int = 0
+    holder: Node | None = None
+    heard: dict[str, float] = field(default_factory=dict)
+    here: dict[str, bool] = field(default_factory=dict)
+    since: dict[str, float] = field(default_factory=dict)
+    reigns: list[tuple[int, str]] = field(default_factory=list)
+    """(epoch, node), in order."""
+
+    def tick(self) -> None:
+        """As often as anything happens: who is heard of, whose session ends, who gets the lease."""
+        now = self.world.now
+        for name, node in self.world.nodes.items():
+            if node.is_heard:
+                self.heard[name] = now
+                if self.holder is node and node.cell.held and node.cell.epoch == self.epoch:
+                    node.cell.deadline = node.clock() + SESSION - MARGIN
+            self._is(name, now - self.heard.get(name, 0.0) < SESSION)
+        holder = self.holder
+        if holder is not None and (holder.session_over or not self.here[holder.name]):
+            self.holder = None
+        if self.holder is None:
+            heir = next((n for n in self.world.nodes.values() if n.is_heard), None)
+            if heir is not None:
+                self.holder = heir
+                self.epoch += 1
+                self.reigns.append((self.epoch, heir.name))
+                self.world.changed(f"{heir.name} has the lease, epoch {self.epoch}")
+
+    def _is(self, name: str, here: bool) -> None:
+        if self.here.get(name) != here:
+            self.here[name], self.since[name] = here, self.world.now
+            if not here:
+                self.world.nodes[name].session_over = True
+            self.world.note(f"{name} is {'here' if here else 'away'}")
+
+    def members(self) -> Sequence[Member]:
+        """As they are now; a node has seen it some time ago."""
+        return tuple(
+            Member(name, self.here.get(name, False), serves, self.since.get(name, 0.0))
+            for name, serves in sorted(self.serves.items())
+        )
+
+    def look(self, node: Node) -> None:
+        """What a node learns when its ha service gets its turn."""
+        if not node.is_heard:
+            return
+        node.session_over = False  # a new one
+        node.members = self.members()
+        node.cell.epoch = self.epoch
+        held = self.holder is node
+        if held and not node.cell.held:
+            node.cell.deadline = node.clock() + SESSION - MARGIN
+        if held != node.cell.held:
+            self.world.note(f"{node.name} learns that it is {'the master' if held else 'not the master'}")
+        node.cell.held = held
