@@ -116,7 +116,7 @@ class Answering:
             for r in records
             if r.kind == "request"
             and not {"queued", "away"} & set(r.told)
-            and r.state in ("accepted", "assigned", "running")
+            and (r.waits_for or r.state in ("assigned", "running"))
         ]
         waits += [r.not_before - now for r in records if r.state == "replying" and r.not_before > now]
         return min([_IDLE, *(max(0.05, each) for each in waits)])

@@ -172,11 +172,12 @@ class Book:
             self._unwritten.discard(request_id)
 
     def mirror(self) -> None:
-        """The files of this node's own records that somebody else has changed (taken over, told)."""
+        """The files of this node's own records that were not written as they are now (taken over, told)."""
         records = {record.request.request_id: record for record in self.own()}
         self._mirrored = {name: seen for name, seen in self._mirrored.items() if name in records}
         for name, record in records.items():
-            if self._mirrored.get(name) != record.version:
+            passing = record.state == "accepted" and not record.waits_for
+            if self._mirrored.get(name) != record.version and not passing:
                 self.write(record)
 
     def supersede(self, record: Record) -> None:

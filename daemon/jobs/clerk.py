@@ -67,8 +67,7 @@ class Clerk:
             self._again(record)
             self._assign(record)
             self._end(record)
-        for record in book.own():
-            book.write(record)
+        book.mirror()
         # What became final in the moment of the crash: its file may be a step behind.
         for record in book.store.latest(20, *sorted(FINAL)):
             book.write(record)
@@ -91,11 +90,12 @@ class Clerk:
     def _assign(self, record: Record) -> None:
         """Into this node's line. What another node has to do is the dispatcher's business."""
         book = self._book
-        if policy.step_of(record) != "assign" or book.place(record).name != book.owner:
+        if policy.step_of(record) != "assign":
             return
         if record.source and record.source.partition(" ")[2] != f"{record.request.request_id}.json":
             book.call(book.spool.taken, record.source)
-        book.assign(record)
+        if book.place(record).name == book.owner:
+            book.assign(record)
 
     def _end(self, record: Record) -> None:
         """Answered, and without a mail that the mailbox's service would move: a crash came between."""

@@ -137,7 +137,7 @@ def needs_notice(record: Record, now: float, limits: Limits) -> bool:
 
 def needs_confirmation(record: Record, now: float, limits: Limits) -> bool:
     """Whether the requester is to be told the place in the line; with 0 s even if the answer is ready."""
-    waits: tuple[State, ...] = ("accepted", "assigned", "running")
+    waits: tuple[State, ...] = ("assigned", "running")
     return (
         record.kind == "request"
         and (record.state in waits or (limits.confirmation == 0 and record.state == "produced"))

@@ -186,7 +186,8 @@ def test_whose_it_is(owner: str, accepted_by: str, mine: bool) -> None:
     [
         ("accepted", 19.0, "A", (), False, False),
         ("accepted", 20.0, "A", (), True, False),
-        ("accepted", 20.0, "", (), False, True),
+        ("accepted", 20.0, "", (), False, False),
+        ("assigned", 20.0, "", (), False, True),
         ("assigned", 90.0, "A", ("queued",), True, False),
         ("running", 90.0, "A", ("away",), False, False),
         ("assigned", 90.0, "", ("away",), False, False),
