@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from threading import Event
 
 from daemon.errors import PermanentError, TransientError
@@ -31,8 +32,11 @@ class Dispatcher:
 
     name = "queue-peer"
 
-    def __init__(self, book: Book, courier: Courier) -> None:
+    def __init__(
+        self, book: Book, courier: Courier, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._book = book
+        self._clock = clock
         self._courier = courier
         self._wake = book.wake()
         self._pauses: dict[str, Backoff] = {}
@@ -70,11 +74,11 @@ class Dispatcher:
                     self._wait(record, node, f"{node.name} is away")
             except Fenced as error:
                 log.info("%s: somebody else has moved a request on: %s", self.name, error)
-        waits = [until - time.monotonic() for until in self._not_before.values()]
+        waits = [until - self._clock() for until in self._not_before.values()]
         return min([_IDLE, *(max(0.1, each) for each in waits)])
 
     def _give(self, record: Record, node: Node) -> None:
-        if time.monotonic() < self._not_before.get(node.name, 0.0):
+        if self._clock() < self._not_before.get(node.name, 0.0):
             return
         book, request_id = self._book, record.request.request_id
         current = book.store.read(request_id)
@@ -85,7 +89,7 @@ class Dispatcher:
             self._courier.send(current, data, node.name)
         except (TransientError, PermanentError) as error:
             pause = self._pauses.setdefault(node.name, Backoff(first=_FIRST, cap=_CAP)).next()
-            self._not_before[node.name] = time.monotonic() + pause
+            self._not_before[node.name] = self._clock() + pause
             self._wait(current, node, f"{node.name} can't be reached: {error}")
             return
         self._pauses.pop(node.name, None)

@@ -7,8 +7,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
 
 from tests.unit.simulator.checker import problems
 from tests.unit.simulator.site import Site
@@ -91,3 +91,30 @@ def run(case: Case) -> Ended:
         return Ended(case, found, site.world.trace, decisions.seen)
     finally:
         site.close()
+
+
+# -- all that can be done to a story -----------------------------------------------------------------
+def crashes(clean: Ended, fate: str = "restart") -> Iterator[Case]:
+    """A node dies before each change of the outside, and at each fail point."""
+    seen = -1
+    for moment, changes in clean.moments:
+        if changes != seen or moment.phase == "point":
+            yield replace(clean.case, faults={moment.number: "crash"}, fate=fate)
+        seen = changes
+
+
+def losses(clean: Ended) -> Iterator[Case]:
+    """Each call fails once, or its answer is lost where it changed something."""
+    changes = [changes for _, changes in clean.moments]
+    for number, (moment, seen) in enumerate(clean.moments):
+        lost = moment.phase == "after" and seen != changes[number - 1]
+        if seen < changes[-1] and (moment.phase == "before" or lost):
+            yield replace(clean.case, faults={moment.number: "lose"})
+
+
+def pauses(clean: Ended) -> Iterator[Case]:
+    """A node stands still before each call and at each fail point, until the other has done what it can."""
+    last = clean.moments[-1][1]
+    for moment, seen in clean.moments:
+        if seen < last and moment.phase != "after":
+            yield replace(clean.case, faults={moment.number: "pause"}, fate="resume")

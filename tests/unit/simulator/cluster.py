@@ -58,8 +58,7 @@ class Cluster:
                 if self.holder is node and node.cell.held and node.cell.epoch == self.epoch:
                     node.cell.deadline = node.clock() + SESSION - MARGIN
             self._is(name, now - self.heard.get(name, 0.0) < SESSION)
-        holder = self.holder
-        if holder is not None and (holder.session_over or not self.here[holder.name]):
+        if self.holder is not None and self._is_over(self.holder):
             self.holder = None
         if self.holder is None:
             heir = next((n for n in self.world.nodes.values() if n.is_heard), None)
@@ -68,6 +67,10 @@ class Cluster:
                 self.epoch += 1
                 self.reigns.append((self.epoch, heir.name))
                 self.world.changed(f"{heir.name} has the lease, epoch {self.epoch}")
+
+    def _is_over(self, holder: Node) -> bool:
+        """Whether the session that holds the lease has ended; that of a killed process ends later."""
+        return holder.session_over or (holder.dead and self.world.now - holder.died_at >= SESSION)
 
     def _is(self, name: str, here: bool) -> None:
         if self.here.get(name) != here:

@@ -107,7 +107,7 @@ class Node:
         self.site, self.host, self.world = site, host, site.world
         self.name = host.name
         self.dead = self.paused = self.session_over = False
-        self.frozen = self.paused_at = 0.0
+        self.frozen = self.paused_at = self.died_at = 0.0
         """Seconds that its clock did not count: it was frozen as a whole."""
         self.cut_off: set[str] = set()
         """Ports that can't be reached now: imap, smtp, records, ssh, zk, ..."""
@@ -179,7 +179,7 @@ class Node:
         self._add("queue-commands", lambda: commands._next(self._stop), commands._wake)
         self._add("mail", lambda: self._look(mailbox), None)
         if site.cluster is not None:
-            dispatcher = Dispatcher(book, site.courier(self))
+            dispatcher = Dispatcher(book, site.courier(self), clock=self.world.clock)
             self._add("queue-peer", lambda: dispatcher._round(self._stop), dispatcher._wake)
 
     # -- steps: what the services' own loops do around them ----------------------------------

@@ -150,7 +150,7 @@ class World:
 
     def crash(self, node: Node) -> None:
         """It is gone; what stood still in it, too."""
-        node.dead = True
+        node.dead, node.died_at = True, self.now
         for actor in node.actors:
             if actor.strand is not None and actor is not self.current:
                 actor.strand.throw(Crash())
