@@ -27,6 +27,10 @@ class Remembering:
         key = (record.request, record.accepted_at, record.state == "running", place)
         return self._once(("queued", *key), lambda: self._composer.queued(record, place))
 
+    def away(self, record: Record) -> Answer:
+        key = (record.request, record.accepted_at, record.waits_for)
+        return self._once(("away", *key), lambda: self._composer.away(record))
+
     def _once(self, key: object, write: Callable[[], Answer]) -> Answer:
         encoded = msgspec.json.encode(key)
         if encoded not in _written:

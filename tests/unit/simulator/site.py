@@ -68,7 +68,7 @@ class Site:
     def __init__(
         self,
         decisions: Decisions,
-        serves: Mapping[str, Sequence[str]] = {"AUDIO": ("audio",)},  # noqa: B006
+        serves: Mapping[str, Sequence[str]],
         confirmation: float = 1e9,
     ) -> None:
         names = tuple(serves)

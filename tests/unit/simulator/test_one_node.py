@@ -11,24 +11,6 @@ from tests.unit.simulator.cases import Case, Ended, run
 from tests.unit.simulator.stories import STORIES
 
 
-def crashes(clean: Ended) -> Iterator[Case]:
-    """One before each change of the outside, and at each fail point."""
-    seen = -1
-    for moment, changes in clean.moments:
-        if changes != seen or moment.phase == "point":
-            yield Case(clean.case.story, {moment.number: "crash"})
-        seen = changes
-
-
-def losses(clean: Ended) -> Iterator[Case]:
-    """Each call fails once, or its answer is lost where it changed something."""
-    changes = [changes for _, changes in clean.moments]
-    for number, (moment, seen) in enumerate(clean.moments):
-        lost = moment.phase == "after" and seen != changes[number - 1]
-        if seen < changes[-1] and (moment.phase == "before" or lost):
-            yield Case(clean.case.story, {moment.number: "lose"})
-
-
 def check(cases: Iterator[Case]) -> None:
     failed, number = [], 0
     for case in cases:

@@ -189,13 +189,15 @@ class World:
             actor.turns += 1
             actor.strand = Strand(lambda: self._whole(actor))
         before, self.current = self.current, actor
+        strand = actor.strand
         try:
-            if actor.strand.go():
-                actor.strand = None
+            strand.go()
         except Crash:
-            actor.strand = None
+            self.note("is gone")
         finally:
             self.current = before
+            if strand.ended:
+                actor.strand = None
 
     def _whole(self, actor: Actor) -> None:
         actor.until = self.now + actor.step()
