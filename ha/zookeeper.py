@@ -17,7 +17,7 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from kazoo.client import KazooClient, TransactionRequest
@@ -146,6 +146,18 @@ class Tree:
         """Data and stat. Raises NoNode."""
         data, stat = self._ask("get_async", path, timeout=timeout)
         return data or b"", _stat(stat)
+
+    def get_all(self, paths: Sequence[str], timeout: float | None = None) -> list[tuple[bytes, Stat] | None]:
+        """`get` of each, asked one behind the other without waiting; None where nothing is."""
+        pending = [(path, self._send("get_async", path)) for path in paths]
+        found: list[tuple[bytes, Stat] | None] = []
+        for path, call in pending:
+            try:
+                data, stat = self._answer(call, path, timeout)
+                found.append((data or b"", _stat(stat)))
+            except NoNode:
+                found.append(None)
+        return found
 
     def exists(self, path: str, timeout: float | None = None) -> Stat | None:
         """Its stat; None where it is not there."""

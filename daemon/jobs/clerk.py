@@ -124,24 +124,31 @@ class Clerk:
         """Files of what this node has been given, and of what another has taken over meanwhile."""
         book = self._book
         book.mirror()
-        mine = {record.request.request_id for record in book.own()}
+        mine = set()
+        for record in book.own():
+            mine.add(record.request.request_id)
+            if record.waits_for == book.owner:  # the master has waited for this node
+                book.advance(record, lambda r: policy.waiting(r, "", ""))
         for request_id in book.call(book.spool.working):
             if request_id in mine:
                 continue
-            record = book.store.read(request_id)
-            if record is not None and record.owner and not book.is_mine(record):
-                book.supersede(record)
+            theirs = book.store.read(request_id)
+            if theirs is not None and theirs.owner and not book.is_mine(theirs):
+                book.supersede(theirs)
         book.refresh()
 
     def _clean(self) -> None:
+        """Old records, which is the master's business; this node's files of what nobody knows any more."""
         book = self._book
-        if not book.mastership.valid():
-            return
-        keep = None if book.in_mailbox is None else sorted(book.in_mailbox)
-        old = book.store.forget(book.now() - _KEEP, keep, book.mastership.epoch)
-        files = book.call(book.spool.forget, list(old), book.now() - _KEEP_REFUSED)
-        if old or files:
-            log.info("%d old requests are forgotten, %d files deleted", len(old), files)
+        forgotten = 0
+        if book.mastership.valid():
+            keep = None if book.in_mailbox is None else sorted(book.in_mailbox)
+            forgotten = len(book.store.forget(book.now() - _KEEP, keep, book.mastership.epoch))
+        aged = book.call(book.spool.aged, book.now() - _KEEP)
+        unknown = [request_id for request_id in aged if not book.store.known(request_id)]
+        files = book.call(book.spool.forget, unknown, book.now() - _KEEP_REFUSED)
+        if forgotten or files:
+            log.info("%d old requests are forgotten, %d files deleted", forgotten, files)
             book.refresh()
 
     def status(self) -> dict[str, object]:

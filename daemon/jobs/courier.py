@@ -57,7 +57,7 @@ class Courier:
         there = self._peers.get(peer)
         if there is None:
             raise PermanentError(f"there is no [[peer]] {peer!r}: nothing can be sent to it")
-        data = requestfile.encode(record, self._zone)
+        data = requestfile.encode(record, self._zone, brought_by=self._node)
         try:
             self._put(there, record.request.request_id, data)
         except _OtherRequest as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from threading import Event
 
 from daemon.errors import PermanentError, TransientError
-from daemon.jobs import policy, requestfile
+from daemon.jobs import policy
 from daemon.jobs.book import Book, wait
 from daemon.jobs.model import Record
 from daemon.jobs.placing import Node
@@ -84,9 +84,8 @@ class Dispatcher:
         current = book.store.read(request_id)
         if current is None or policy.step_of(current) != "assign":
             return  # the listing is older than the record
-        data = requestfile.encode(current, book.zone, brought_by=book.owner)
         try:
-            self._courier.send(current, data, node.name)
+            self._courier.send(current, node.name)
         except (TransientError, PermanentError) as error:
             pause = self._pauses.setdefault(node.name, Backoff(first=_FIRST, cap=_CAP)).next()
             self._not_before[node.name] = self._clock() + pause

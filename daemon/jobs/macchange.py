@@ -9,6 +9,11 @@
 Killed anywhere and run again it ends in one of two states: moved, or all as it
 was. A step that the server refuses undoes those before it. No file of somebody
 else is ever replaced or removed: what is ours is known by its hash.
+
+The journal is on the disk of the node that began. Where that node is lost,
+another one finds out from the server (`_found`): the backup's name has the
+request's id, and the new file must be what the old one makes. It then goes on
+as if the journal were its own. What fits neither is left for a person.
 """
 
 from __future__ import annotations
@@ -67,17 +72,20 @@ class _Move:
 class MacChange:
     """The work of MACCHANGE. `passed` is called after each step: a test ends the process there.
 
-    `reach` opens a connection.
+    `begun_by` gives the node from which a request was taken over, "" where it was not. `reach` opens a
+    connection.
     """
 
     def __init__(
         self,
         settings: Callable[[], Settings],
         passed: Callable[[str], object] = str,
+        begun_by: Callable[[str], str] = lambda _: "",
         reach: Reach = reached,
     ) -> None:
         self._settings = settings
         self._passed = passed
+        self._begun_by = begun_by
         self._reach = reach
 
     def __call__(self, request: Request, folder: Path) -> ExtensionMoved:
@@ -90,7 +98,8 @@ class MacChange:
                 with session(move.server, self._reach) as connection:
                     known = self._move(Files(connection), move, journal, known)
             except RequestError as error:
-                if error.code != REFUSED or known.get("state") != "begun":
+                lost = self._begun_by(move.request_id)
+                if error.code != REFUSED or (known.get("state") != "begun" and not lost):
                     raise
                 # An earlier run has begun something there: it is not told that all is as it was.
                 raise TransientError(f"the move has begun, and can't be ended now: {error}") from error
@@ -107,11 +116,14 @@ class MacChange:
         journal = Journal(folder, "macchange.json")
         try:
             known = journal.read()
-            if known.get("state") != "begun":
+            lost = "" if known else self._begun_by(request.request_id)
+            if known.get("state") != "begun" and not lost:
                 return True
             move = _understood(request, self._settings())
             with session(move.server, self._reach) as connection:
-                return self._undo(Files(connection), move, journal, known)
+                files = Files(connection)
+                known = known or _found(files, move, lost)
+                return not known or self._undo(files, move, journal, known)
         except (RequestError, TransientError) as error:
             log.error("request %s may have left a half move behind: %s", request.request_id, error)
             return False
@@ -120,6 +132,10 @@ class MacChange:
         self, files: Files, move: _Move, journal: Journal, known: dict[str, object]
     ) -> dict[str, object]:
         content = b""
+        if not known and (lost := self._begun_by(move.request_id)):
+            known = _found(files, move, lost)
+            if known:
+                journal.write(known)
         if known.get("state") != "begun" or not _goes_on(files, move, known):
             known, content = _planned(files, move)
             journal.write(known)
@@ -165,6 +181,8 @@ def _write(files: Files, move: _Move, known: dict[str, object], content: bytes) 
     try:
         files.write_new(move.new, content, mode=mode, temporary=move.temporary)
     except AlreadyThere as error:
+        if _sha256(files, move.new) == known["new"]:
+            return  # the node that was thought lost goes on with the same request: to the same end
         raise RequestError(
             f"{move.new} was made by somebody else meanwhile", "mac-taken",
             mac=move.mac_new, server=move.server.name,
@@ -219,6 +237,31 @@ def _understood(request: Request, settings: Settings) -> _Move:
         f"{folder}/{file_name(pattern, old)}",
         f"{folder}/{file_name(pattern, new)}",
     )
+
+
+def _found(files: Files, move: _Move, lost: str) -> dict[str, object]:
+    """The journal of a lost node, as the server tells it; empty: nothing of the move is there.
+
+    Raises RequestError where it can't be told what was begun.
+    """
+    source = move.old if _sha256(files, move.old) is not None else move.backup
+    there, new = files.stat(source), _sha256(files, move.new)
+    if there is None or (new is None and source == move.old and _sha256(files, move.backup) is None):
+        return {}
+    unclear = RequestError(
+        f"what {lost} began can't be told: see to {move.old}, {move.backup} and {move.new}", "move-unclear",
+        mac_old=move.mac_old, mac_new=move.mac_new, server=move.server.name,
+    )  # fmt: skip
+    if not there.regular:
+        raise unclear
+    content = files.read(source, most=_MOST_BYTES)
+    found: dict[str, object] = {
+        "state": "begun", "old": _hash(content), "new": _hash(_changed(content, move)), "mode": there.mode
+    }  # fmt: skip
+    if new != found["new"] or _sha256(files, move.backup) not in (None, found["old"]):
+        raise unclear
+    log.warning("what %s began is found on %s: request=%s", lost, move.server.name, move.request_id)
+    return found
 
 
 def _planned(files: Files, move: _Move) -> tuple[dict[str, object], bytes]:

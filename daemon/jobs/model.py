@@ -119,7 +119,8 @@ class Record(msgspec.Struct, frozen=True):
     last try. `note` is for the operator: why the last step did not work.
     `source` tells the dropped file that it came from, "" for a mail.
     `waits_for` is the node that is away and without which it can't go on,
-    `taken_from` the node that had begun it when it was taken over.
+    `taken_from` the node that had begun it when it was taken over. `kept` is the
+    SHA-256 of an outcome that is too large for the store and on its owner's disk.
     """
 
     request: Request
@@ -143,3 +144,4 @@ class Record(msgspec.Struct, frozen=True):
     source: str = ""
     waits_for: str = ""
     taken_from: str = ""
+    kept: str = ""

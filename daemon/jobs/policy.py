@@ -22,7 +22,7 @@ from typing import Literal
 
 import msgspec
 
-from daemon.jobs.model import FINAL, Command, Failure, Outcome, Record, State
+from daemon.jobs.model import FINAL, Command, Failure, Outcome, Record, RecordingsSent, State
 from daemon.mail.model import Kind
 
 Lane = Literal["recordings", "commands"]
@@ -119,9 +119,9 @@ def wake(records: Iterable[Record], now: float) -> float | None:
     return min(waits, default=None)
 
 
-def is_of(record: Record, node: str) -> bool:
-    """Whether this node is to work on it: the owner, or, while there is none, who accepted it."""
-    return (record.owner or record.request.accepted_by or node) == node
+def node_of(record: Record) -> str:
+    """The node that is to work on it: the owner, or, while there is none, who accepted it."""
+    return record.owner or record.request.accepted_by
 
 
 def needs_notice(record: Record, now: float, limits: Limits) -> bool:
@@ -234,6 +234,43 @@ def told(record: Record, kind: Kind) -> Record:
     return msgspec.structs.replace(record, told=(*record.told, kind))
 
 
+# -- a lost node's records, in the hands of the master ---------------------------------------------------
+def is_answerable(record: Record) -> bool:
+    """Whether any node can give the answer: it is decided, and links to nothing on its owner's disk."""
+    if record.kind != "request":
+        return True
+    if record.state not in ("produced", "replying"):
+        return False
+    links = isinstance(record.outcome, RecordingsSent) and record.request.audios_from != "s3"
+    return record.failure is not None or (record.outcome is not None and not links)
+
+
+def taken_over(record: Record, heir: str, now: float, limits: Limits) -> Record:
+    """From a lost node to `heir`, which goes on from what the record says."""
+    begun = record.owner if record.attempt else ""
+    taken = msgspec.structs.replace(
+        record,
+        owner=heir,
+        changed_at=now,
+        not_before=0.0,
+        waits_for="",
+        taken_from=begun or record.taken_from,
+    )
+    match record.state:
+        case "accepted" if record.kind == "request":
+            return assigned(taken, heir, now)
+        case "running":
+            # A half move of an extension is ended or undone by one more try, but not by try after try.
+            if record.request.command == "MACCHANGE" and not record.taken_from:
+                taken = msgspec.structs.replace(taken, attempt=min(taken.attempt, limits.max_tries - 1))
+            return after_crash(taken, now, limits)
+        case "produced" | "replying" if record.outcome is None and record.failure is None:
+            # Its outcome is on the lost node's disk: it is done again.
+            return _to(taken, "assigned", now, kept="")
+        case _:
+            return taken
+
+
 def kind_of(record: Record) -> Kind:
     """Which answer it gets."""
     if record.kind == "help":
@@ -273,6 +310,8 @@ def cancelled(record: Record, now: float) -> Record:
     """Not carried out; who asked is told. Raises NotAllowed."""
     if record.kind != "request":
         raise NotAllowed("it is no request, only a mail that is answered")
+    if record.taken_from and record.request.command == "MACCHANGE":
+        raise NotAllowed(f"{record.taken_from} had begun it: it is ended here first")
     if record.state in ("accepted", "assigned"):
         return impossible(record, Failure(CANCELLED), now, "cancelled by the operator")
     if record.state == "running":

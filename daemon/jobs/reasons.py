@@ -71,6 +71,12 @@ _COMMANDS: dict[str, tuple[str, str]] = {
         "The provisioning files of the extension {extension} were changed by somebody else during the"
         " move, which was given up. See the administrator.",
     ),
+    "move-unclear": (
+        "A troca foi iniciada por um servidor que caiu, e não se sabe até onde ela foi. O administrador"
+        " precisa conferir os arquivos dos telefones {mac_old} e {mac_new} no servidor {server}.",
+        "The move was begun by a machine that was lost, and how far it came is not known. The"
+        " administrator must see to the files of the phones {mac_old} and {mac_new} on the server {server}.",
+    ),
     "request-id-invalid": (
         "O pedido tem um identificador inválido.",
         "The request has an invalid id.",

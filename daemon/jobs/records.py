@@ -49,8 +49,8 @@ class Held:
 class Courier(Protocol):
     """Brings the file of a request to another node."""
 
-    def send(self, record: Record, data: bytes, peer: str) -> None:
-        """`data` is in `peer`'s pending/ as the record's file, whole and on its disk; repeated harmlessly.
+    def send(self, record: Record, peer: str) -> None:
+        """Its file is in the queue of the node `peer`, whole and on its disk; repeated harmlessly.
 
         Raises TransientError (nothing is there, or it can't be known) and PermanentError (refused for good).
         """

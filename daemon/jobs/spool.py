@@ -173,6 +173,20 @@ class Spool:
                 return candidate
         raise TransientError(f"there are too many files like {request_id} in {self.root}: take old ones away")
 
+    def aged(self, before: float) -> list[str]:
+        """The ids of requests' files in completed/ and failed/ that were last written before then."""
+        found = []
+        try:
+            for folder in ("completed", "failed"):
+                with os.scandir(self.root / folder) as entries:
+                    for entry in entries:
+                        old = entry.stat(follow_symlinks=False).st_mtime < before
+                        if old and entry.name.endswith(".json") and not Path(entry.path + _REASON).exists():
+                            found.append(entry.name.removesuffix(".json"))
+        except OSError as error:
+            raise self._trouble(error) from error
+        return found
+
     def forget(self, request_ids: Sequence[str], before: float) -> int:
         """Delete the files of these ids, and what was refused or superseded before then; how many."""
         gone = 0

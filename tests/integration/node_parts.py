@@ -12,6 +12,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from daemon.errors import TransientError
+from daemon.jobs import requestfile
 from daemon.jobs.answering import Answering
 from daemon.jobs.book import Book
 from daemon.jobs.clerk import Clerk
@@ -66,10 +67,11 @@ class Cluster:
     def back(self, name: str) -> None:
         self.known[name] = Node(name, serves=self.known[name].serves)
 
-    def send(self, record: Record, data: bytes, peer: str) -> None:
+    def send(self, record: Record, peer: str) -> None:
         """As a courier: the file is there whole, or not at all."""
         if self.cut:
             raise TransientError(f"{peer} does not answer")
+        data = requestfile.encode(record, ZoneInfo("UTC"), brought_by=record.request.accepted_by)
         self.spools[peer].drop(record.request.request_id, data)
 
 

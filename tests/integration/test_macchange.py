@@ -47,7 +47,13 @@ class Site:
         (self.files / "001565aabb0c.cfg").write_bytes(BEFORE)
         (self.files / "001565aabb0c.cfg").chmod(0o644)
         self.steps: list[str] = []
+        self.lost = ""
         self.configure()
+
+    def lose(self, node: str = "AUDIO") -> None:
+        """The node that worked is lost with its disk; another one goes on."""
+        self.work = self.work.with_name(f"{self.work.name}-2")
+        self.lost = node
 
     def configure(self, **more: Any) -> None:
         known = {"provisioning_dir": str(self.files), **more}
@@ -67,7 +73,7 @@ class Site:
         request_id, server = more.pop("request_id", ID), more.pop("server", "gv1p")
         asked = {"ramal": "1121", "mac_atual": OLD, "mac_futuro": NEW, **more}
         request = Request(request_id, "MACCHANGE", "person@example.com", asked, server=server)
-        return MacChange(lambda: self.settings, passed)(request, self.work)
+        return MacChange(lambda: self.settings, passed, lambda _: self.lost)(request, self.work)
 
     def refused(self, **more: Any) -> str:
         """The code with which it is refused."""
@@ -333,6 +339,84 @@ def test_the_server_is_down_and_a_stranger(tmp_path: Path) -> None:
         server.start()
         assert site.refused() == "server-refused"
         assert site.there() == AS_IT_WAS
+
+
+# -- the node that began is lost ---------------------------------------------------------------------
+@pytest.mark.parametrize("step", STEPS)
+def test_another_node_goes_on_after_any_step(site: Site, step: str) -> None:
+    with pytest.raises(Crash):
+        site.run(crash_at=step)
+    site.lose()
+    assert site.run() == ExtensionMoved("1121", "gv1p", OLD, NEW, notified=False)
+    assert site.there() == MOVED
+
+
+def test_another_node_goes_on_where_sshd_was_killed_while_it_renamed(site: Site) -> None:
+    with pytest.raises(Crash):
+        site.run(crash_at="written")
+    os.link(site.files / "001565aabb0c.cfg", site.files / f"001565aabb0c.cfg.bak-{ID}")
+    site.lose()
+    site.run()
+    assert site.there() == MOVED
+
+
+def test_a_file_half_written_by_a_lost_node(site: Site) -> None:
+    with pytest.raises(Crash):
+        site.run(crash_at="begun")
+    (site.files / f".805ec0ddee1f.cfg.{ID}.part").write_bytes(AFTER[:10])
+    site.lose()
+    site.run()
+    assert site.there() == MOVED
+
+
+@pytest.mark.parametrize("step", ["begun", "written", "kept"])
+def test_another_node_gives_up_what_was_begun(site: Site, step: str) -> None:
+    with pytest.raises(Crash):
+        site.run(crash_at=step)
+    site.lose()
+    assert MacChange(lambda: site.settings, begun_by=lambda _: "AUDIO").abandon(request(), site.work)
+    assert site.there() == AS_IT_WAS
+
+
+def test_what_a_lost_node_began_and_nobody_can_tell(site: Site) -> None:
+    """Somebody has changed a file since: both stay as they are, and the administrator is told."""
+    with pytest.raises(Crash):
+        site.run(crash_at="written")
+    (site.files / "805ec0ddee1f.cfg").write_bytes(b"edited since\n")
+    site.lose()
+    assert site.refused() == "move-unclear"
+    assert site.there() == {**AS_IT_WAS, "805ec0ddee1f.cfg": b"edited since\n"}
+    (site.files / "805ec0ddee1f.cfg").write_bytes(AFTER)
+    (site.files / f"001565aabb0c.cfg.bak-{ID}").write_bytes(b"not what was there\n")
+    assert site.refused() == "move-unclear"
+
+
+def test_a_stranger_where_a_lost_node_had_begun(tmp_path: Path) -> None:
+    """It is not told that all is as it was."""
+    with Sshd() as server:
+        site = Site(server, tmp_path)
+        with pytest.raises(Crash):
+            site.run(crash_at="written")
+        site.lose()
+        server.new_host_key()
+        server.restart()
+        with pytest.raises(TransientError, match="has begun"):
+            site.run()
+        assert not MacChange(lambda: site.settings, begun_by=lambda _: "AUDIO").abandon(request(), site.work)
+
+
+def test_the_lost_node_lives_and_goes_on_too(site: Site) -> None:
+    """Two nodes with one request, step by step beside one another: they come to the same end."""
+    (site.work.parent / "other").mkdir()
+    other = MacChange(lambda: site.settings, begun_by=lambda _: "AUDIO")
+    for step in ("begun", "written", "kept"):
+        site.run(crash_at=step, do=lambda: other(request(), site.work.parent / "other"))
+        assert site.there() == MOVED
+        for name in MOVED:
+            (site.files / name).unlink()
+        (site.files / "001565aabb0c.cfg").write_bytes(BEFORE)
+        for folder in (site.work, site.work.parent / "other"):
+            (folder / "macchange.json").unlink()
 
 
 # -- other makers, and the phone -------------------------------------------------------------------

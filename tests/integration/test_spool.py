@@ -102,6 +102,7 @@ def test_the_old_ones_go(spool: Spool) -> None:
     spool.refuse("bad.json", "why")
     for path in (spool.root / "failed").iterdir():
         os.utime(path, (1, 1))
+    assert spool.aged(100.0) == ["failed"], "what was refused is not a request's"
     assert spool.forget(["done"], before=100.0) >= 2
     assert files(spool) == {"failed": ["failed.json"]}
 

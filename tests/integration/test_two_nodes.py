@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from daemon.jobs import policy, requestfile
+from daemon.jobs import policy
 from daemon.jobs.recordfile import RecordFile
 from daemon.jobs.records import Deposed
 from tests.integration.node_parts import Cluster, Lease, NodeParts, here
@@ -103,10 +103,9 @@ def test_ssh_is_away(pair: Pair) -> None:
 def test_a_file_that_comes_late_is_not_done_again(pair: Pair) -> None:
     """Who brings it was frozen between two steps: the record was done meanwhile."""
     record = pair.audio2.accept("one")
-    data = requestfile.encode(record, pair.audio2.book.zone, brought_by="AUDIO2")
     with pair.audio.running(), pair.audio2.running():
         wait_until(lambda: pair.audio2.is_in("one", "done"), "it is done")
-        pair.cluster.send(record, data, "AUDIO")
+        pair.cluster.send(record, "AUDIO")
         wait_until(lambda: "pending" not in pair.audio.files(), "it is put away")
     assert pair.audio.files() == {"superseded": ["one"]}
     assert pair.audio.done == ["one"]
@@ -115,8 +114,7 @@ def test_a_file_that_comes_late_is_not_done_again(pair: Pair) -> None:
 
 def test_a_file_whose_record_is_not_assigned_yet_stays(pair: Pair) -> None:
     record = pair.audio2.accept("one")
-    data = requestfile.encode(record, pair.audio2.book.zone, brought_by="AUDIO2")
-    pair.cluster.send(record, data, "AUDIO")
+    pair.cluster.send(record, "AUDIO")
     with pair.audio.running():
         pair.audio.accept("two")
         wait_until(lambda: pair.audio.is_in("two", "done"), "others are done")

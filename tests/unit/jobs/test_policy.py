@@ -1,12 +1,13 @@
 """The step table of a request, its lanes and tries, by hand-written tables."""
 
 import typing
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
 
 from daemon.jobs import policy
-from daemon.jobs.model import Failure, NothingFound, Record, Request, State
+from daemon.jobs.model import Failure, NothingFound, Record, RecordingsSent, Request, State
 from daemon.jobs.policy import Limits, NotAllowed
 
 LIMITS = Limits(max_tries=3, processing_timeout=1800, confirmation=20)
@@ -172,13 +173,10 @@ def test_cancelled_is_told() -> None:
     assert (made.state, made.failure) == ("produced", Failure("cancelled"))
 
 
-@pytest.mark.parametrize(
-    ("owner", "accepted_by", "mine"),
-    [("A", "B", True), ("B", "A", False), ("", "A", True), ("", "B", False), ("", "", True)],
-)
-def test_whose_it_is(owner: str, accepted_by: str, mine: bool) -> None:
+@pytest.mark.parametrize(("owner", "accepted_by", "node"), [("A", "B", "A"), ("", "B", "B"), ("", "", "")])
+def test_whose_it_is(owner: str, accepted_by: str, node: str) -> None:
     request = Request("a", "RAMAIS", "person@example.com", {}, accepted_by=accepted_by)
-    assert policy.is_of(Record(request=request, state="accepted", version=1, owner=owner), "A") is mine
+    assert policy.node_of(Record(request=request, state="accepted", version=1, owner=owner)) == node
 
 
 @pytest.mark.parametrize(
@@ -206,3 +204,56 @@ def test_who_makes_a_step_waits_no_more() -> None:
     waits = policy.waiting(record("assigned"), "A", "A is away")
     assert (waits.state, waits.waits_for, waits.note) == ("assigned", "A", "A is away")
     assert policy.running(waits, "A", 5.0).waits_for == ""
+
+
+SENT = RecordingsSent((), "https://example.com/a.zip", 1, datetime(2025, 10, 28, tzinfo=UTC))
+TAKEN = [
+    # state, what it has, what it is at the heir's, further fields of it
+    ("accepted", {"owner": ""}, "assigned", {"queued_at": 50.0}),
+    ("accepted", {"kind": "refusal"}, "accepted", {}),
+    ("assigned", {"queued_at": 7.0, "not_before": 99.0}, "assigned", {"queued_at": 7.0, "not_before": 0.0}),
+    ("assigned", {"attempt": 1}, "assigned", {"attempt": 1, "taken_from": "A"}),
+    ("running", {"attempt": 1}, "assigned", {"attempt": 1, "taken_from": "A", "not_before": 0.0}),
+    ("running", {"attempt": 3}, "produced", {"failure": Failure("out-of-tries", {"tries": "3"})}),
+    ("running", {"attempt": 3, "command": "MACCHANGE"}, "assigned", {"attempt": 2, "taken_from": "A"}),
+    ("running", {"attempt": 3, "command": "MACCHANGE", "taken_from": "B"}, "produced", {}),
+    ("produced", {"outcome": NothingFound(), "attempt": 1}, "produced", {"outcome": NothingFound()}),
+    ("replying", {"failure": Failure("x"), "attempt": 1}, "replying", {"failure": Failure("x")}),
+    ("produced", {"kept": "0" * 64, "attempt": 1}, "assigned", {"kept": "", "attempt": 1}),
+    ("replying", {"kept": "0" * 64, "attempt": 1}, "assigned", {"kept": ""}),
+]
+
+
+@pytest.mark.parametrize(("state", "has", "becomes", "more"), TAKEN)
+def test_taken_over(
+    state: State, has: dict[str, typing.Any], becomes: str, more: dict[str, typing.Any]
+) -> None:
+    taken = policy.taken_over(record(state, **{"owner": "A", "waits_for": "A", **has}), "B", 50.0, LIMITS)
+    assert (taken.state, taken.owner, taken.waits_for) == (becomes, "B", "")
+    assert {name: getattr(taken, name) for name in more} == more
+
+
+@pytest.mark.parametrize(
+    ("state", "has", "source", "anybody"),
+    [
+        ("accepted", {"kind": "help"}, "", True),
+        ("accepted", {}, "s3", False),
+        ("running", {"failure": Failure("x")}, "audio", False),
+        ("produced", {"failure": Failure("x")}, "audio", True),
+        ("produced", {"outcome": NothingFound()}, "audio", True),
+        ("produced", {"outcome": SENT}, "audio", False),
+        ("replying", {"outcome": SENT}, "s3", True),
+        ("produced", {"kept": "0" * 64}, "s3", False),
+    ],
+)
+def test_who_can_answer(state: State, has: dict[str, typing.Any], source: str, anybody: bool) -> None:
+    made = record(state, **has)
+    asked = msgspec.structs.replace(made.request, audios_from=source)
+    assert policy.is_answerable(msgspec.structs.replace(made, request=asked)) is anybody
+
+
+def test_a_half_move_is_not_cancelled() -> None:
+    begun = record("assigned", command="MACCHANGE", taken_from="A")
+    with pytest.raises(NotAllowed, match="A had begun it"):
+        policy.cancelled(begun, 5.0)
+    assert policy.retried(msgspec.structs.replace(begun, state="failed"), 5.0).taken_from == ""
