@@ -20,8 +20,8 @@ from daemon.errors import RequestError, TransientError
 from daemon.jobs import fail2ban
 from daemon.jobs.journal import Journal
 from daemon.jobs.model import IpChecked, Jail, Request
-from daemon.jobs.servers import Reach, choose, execute, last_words, session
-from daemon.machines.reach import reached
+from daemon.jobs.servers import choose, execute, last_words, session
+from daemon.machines.reach import Reach, reached
 from daemon.settings import ServerSettings, Settings
 from ssh.connection import Connection, Output
 

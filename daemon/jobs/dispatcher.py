@@ -32,9 +32,7 @@ class Dispatcher:
 
     name = "queue-peer"
 
-    def __init__(
-        self, book: Book, courier: Courier, *, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, book: Book, courier: Courier, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._book = book
         self._clock = clock
         self._courier = courier

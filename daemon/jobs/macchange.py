@@ -31,8 +31,8 @@ from daemon.errors import ArimonitorError, RequestError, TransientError
 from daemon.jobs.journal import Journal
 from daemon.jobs.model import ExtensionMoved, Request
 from daemon.jobs.provisioning import belongs, file_name, is_extension, is_mac, with_mac
-from daemon.jobs.servers import REFUSED, Reach, choose, last_words, session
-from daemon.machines.reach import reached
+from daemon.jobs.servers import REFUSED, choose, last_words, session
+from daemon.machines.reach import Reach, reached
 from daemon.settings import ServerSettings, Settings
 from ssh.connection import Connection
 from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused

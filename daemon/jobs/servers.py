@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 from daemon.errors import PermanentError, RequestError
 from daemon.jobs.model import Request
-from daemon.machines.reach import place_of, reached
+from daemon.machines.reach import Reach, place_of, reached
 from daemon.settings import ServerSettings, Settings
-from ssh.connection import Connection, Output, Place
+from ssh.connection import Connection, Output
 from ssh.errors import SshError
 from ssh.remote import run
-
-Reach = Callable[[Place], contextlib.AbstractContextManager[Connection]]
-"""`daemon.machines.reach.reached`, or what stands in its place."""
 
 REFUSED = "server-refused"
 """The code of what the server did not let us do; nothing was done there."""

@@ -28,6 +28,7 @@ from daemon.jobs.records import Deposed, Fenced, Held
 from daemon.jobs.recordtable import Table
 from daemon.jobs.runner import Lane
 from daemon.jobs.spool import Spool
+from daemon.jobs.takeover import Takeover
 from daemon.mail.imap import ImapMailbox
 from daemon.mail.monitor import MailMonitor
 from daemon.mail.policy import policy_of
@@ -41,6 +42,7 @@ from tests.unit.simulator.world import Actor, World, trouble_of
 if TYPE_CHECKING:
     from tests.unit.simulator.site import Site
 
+TAKEOVER_AFTER = 10.0
 _names = itertools.count()
 
 
@@ -154,7 +156,8 @@ class Node:
         site, book, host = self.site, self.book, self.host
         rules = policy_of(settings)
         reached = site.reaching(self)
-        check, move = CheckIp(lambda: settings, reach=reached), MacChange(lambda: settings, reach=reached)
+        check = CheckIp(lambda: settings, reach=reached)
+        move = MacChange(lambda: settings, begun_by=self._taken_from, reach=reached)
         works = {"RAMAIS": site.recordings(self), "CHECKIP": check, "MACCHANGE": move}
         leftovers = Leftovers(book, host.work, {"MACCHANGE": move.abandon}, every=0.0, first=1e-9)
         clerk = Clerk(book, host.work, lambda: rules)
@@ -180,7 +183,9 @@ class Node:
         self._add("mail", lambda: self._look(mailbox), None)
         if site.cluster is not None:
             dispatcher = Dispatcher(book, site.courier(self), clock=self.world.clock)
+            takeover = Takeover(book, lambda: TAKEOVER_AFTER, clock=self.world.clock)
             self._add("queue-peer", lambda: dispatcher._round(self._stop), dispatcher._wake)
+            self._add("takeover", lambda: self._take_over(takeover), takeover._wake)
 
     # -- steps: what the services' own loops do around them ----------------------------------
     def _add(self, name: str, step: Callable[[], float], wake: Event | None) -> None:
@@ -230,6 +235,17 @@ class Node:
             mailbox.close()
             raise
         return 1.0 if self.mail._of_mail else 30.0
+
+    def _take_over(self, takeover: Takeover) -> float:
+        if self.book.mastership.valid():
+            takeover._round()
+        else:
+            takeover._away.clear()  # its service is begun anew with each reign
+        return 1.0
+
+    def _taken_from(self, request_id: str) -> str:
+        record = self.store.read(request_id)
+        return record.taken_from if record is not None else ""
 
     # -- ports -----------------------------------------------------------------------------------
     def records(self, fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:
