@@ -1,8 +1,8 @@
 """One run: a story, what goes wrong at which moments, and what becomes of who crashed. Replayable by its text.
 
-    1 ramais 12:crash restart         on one node; at moment 12 the process dies, and is started again at once
-    2 here 12:crash peer              ... the other takes over; it comes back when all is quiet
-    2 here 12:pause,40:lose resume    at 12 the node stands still until all is quiet, then goes on
+1 ramais 12:crash restart         on one node; at moment 12 the process dies, and is started again at once
+2 here 12:crash peer              ... the other takes over; it comes back when all is quiet
+2 here 12:pause,40:lose resume    at 12 the node stands still until all is quiet, then goes on
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from tests.unit.simulator.checker import problems
 from tests.unit.simulator.site import Site
 from tests.unit.simulator.stories import STORIES
 from tests.unit.simulator.world import Actor, Moment, first
-
 
 ALONE_SERVES = {"AUDIO": ("audio", "s3")}
 

@@ -1,7 +1,8 @@
-"""A telephone server reached over SSH: fail2ban and the phones' provisioning files. Port.
+"""Machines reached over SSH: a telephone server, and the other node's disk. Ports.
 
-The product's own CheckIp and MacChange stand before it; only the connection is
-replaced. Every command and every change of a file is a moment of its own.
+The product's own CheckIp, MacChange and Courier stand before them; only the
+connection is replaced. Every command and every change of a file is a moment of
+its own; after a call without an answer a connection is of no use any more.
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import shlex
 import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from daemon.machines.reach import translated
+from daemon.machines.reach import Reach, translated
 from ssh.connection import Connection, Output, Place
 from ssh.errors import SshUnreachable
-from tests.unit.simulator.node import Node
+from tests.unit.simulator.node import Host, Node
 from tests.unit.simulator.world import World, anything, trouble_of
 
 FOLDER = "/srv/provisioning"
@@ -25,6 +26,20 @@ BEFORE = b"account.1.user_name = 1121\nmac = 00:15:65:AA:BB:0C\n"
 AFTER = b"account.1.user_name = 1121\nmac = 80:5E:C0:DD:EE:1F\n"
 OLD_FILE, NEW_FILE = f"{FOLDER}/001565aabb0c.cfg", f"{FOLDER}/805ec0ddee1f.cfg"
 BANNED = "203.0.113.7"
+
+
+class Files(Protocol):
+    """A machine's file system."""
+
+    def get(self, path: str) -> bytes:
+        """Raises FileNotFoundError."""
+
+    def put(self, path: str, data: bytes) -> None: ...
+
+    def rename(self, source: str, target: str) -> None:
+        """As OpenSSH does it: never over another."""
+
+    def remove(self, path: str) -> None: ...
 
 
 class PhoneServer:
@@ -36,21 +51,24 @@ class PhoneServer:
         self.bans: dict[str, set[str]] = {"asterisk": {BANNED}, "sshd": set()}
         self.lifted = 0
 
+    def get(self, path: str) -> bytes:
+        if path not in self.files:
+            raise FileNotFoundError
+        return self.files[path]
+
     def put(self, path: str, data: bytes) -> None:
         self.files[path] = data
         self.world.changed(f"{path} is written")
 
     def rename(self, source: str, target: str) -> None:
-        if source not in self.files:
-            raise FileNotFoundError
         if target in self.files:
             raise OSError("Failure")
-        self.files[target] = self.files.pop(source)
+        self.files[target] = self.get(source)
+        del self.files[source]
         self.world.changed(f"{source} becomes {target}")
 
     def remove(self, path: str) -> None:
-        if path not in self.files:
-            raise FileNotFoundError
+        self.get(path)
         del self.files[path]
         self.world.changed(f"{path} is removed")
 
@@ -75,15 +93,46 @@ class PhoneServer:
         raise AssertionError(f"fail2ban-client {words}")
 
 
+class HostFiles:
+    """The queue of the other node, as its sshd gives it: /queue/NAME is its `queue.dir`."""
+
+    def __init__(self, world: World, host: Host) -> None:
+        self._world, self._host = world, host
+
+    def _path(self, path: str) -> Path:
+        return self._host.queue / Path(path).relative_to(queue_dir(self._host.name))
+
+    def get(self, path: str) -> bytes:
+        return self._path(path).read_bytes()
+
+    def put(self, path: str, data: bytes) -> None:
+        self._path(path).write_bytes(data)
+        self._world.changed()
+
+    def rename(self, source: str, target: str) -> None:
+        if self._path(target).exists():
+            raise OSError("Failure")
+        self._path(source).rename(self._path(target))
+        self._world.changed(f"{target} is there")
+
+    def remove(self, path: str) -> None:
+        self._path(path).unlink()
+        self._world.changed()
+
+
+def queue_dir(name: str) -> Path:
+    """Where a node's queue is, as the configuration says."""
+    return Path("/queue") / name
+
+
 class Session(Connection):
     """A connection of one node."""
 
-    def __init__(self, place: Place, server: PhoneServer, node: Node) -> None:
+    def __init__(self, place: Place, server: Files, node: Node) -> None:
         super().__init__(place, None)
         self._server, self._node, self._broken = server, node, False
 
     def call(self, what: str, effect: Callable[[], Any]) -> Any:
-        """After a call without an answer the connection is of no use any more."""
         if self._broken:
             raise SshUnreachable("the connection is closed")
         try:
@@ -104,9 +153,11 @@ class Session(Connection):
 
     def execute(self, command: str, *, seconds: float, max_output: int) -> Output:
         words = shlex.split(command)
+        assert isinstance(self._server, PhoneServer)
+        fail2ban = self._server.fail2ban
         if words[0] == "date":
             return Output(0, b"-0300\n", b"")
-        said = self.call(" ".join(words[:2]), lambda: self._server.fail2ban(*words[1:]))
+        said = self.call(" ".join(words[:2]), lambda: fail2ban(*words[1:]))
         return Output(0, said, b"")
 
     def files(self) -> Any:
@@ -116,15 +167,15 @@ class Session(Connection):
 class _Client:
     """paramiko's SFTPClient, as far as ssh.transfer uses it for small files."""
 
-    def __init__(self, session: Session, server: PhoneServer) -> None:
+    def __init__(self, session: Session, server: Files) -> None:
         self._session, self._server = session, server
 
     def stat(self, path: str) -> Any:
-        return self._session.call("stat", lambda: _about(self._server.files, path))
+        return self._session.call("stat", lambda: _about(self._server.get(path)))
 
     def open(self, path: str, mode: str) -> _File:
         if "r" in mode:
-            return self._session.call("open", lambda: _File(self, path, _content(self._server.files, path)))
+            return self._session.call("open", lambda: _File(self, path, self._server.get(path)))
         self._session.call("create", lambda: self._server.put(path, b""))
         return _File(self, path, b"")
 
@@ -180,15 +231,20 @@ class _File:
         """Closed."""
 
 
-def reaching(server: PhoneServer, node: Node) -> Callable[[Place], Any]:
-    """In place of daemon.machines.reach.reached."""
+def reaching(find: Callable[[str], Files | None], node: Node) -> Reach:
+    """In place of daemon.machines.reach.reached. `find` gives the machine by its name, None while it is off."""
 
     @contextlib.contextmanager
     def reached(place: Place) -> Iterator[Session]:
+        def connected() -> Session:
+            server = find(place.name)
+            if server is None:
+                raise SshUnreachable(f"{place} can't be reached")
+            return Session(place, server, node)
+
         with translated():
-            session = Session(place, server, node)
-            session.call("connect", lambda: None)
-            yield session
+            world = node.world
+            yield world.call(node, f"ssh connect {place.name}", connected, trouble_of(SshUnreachable))
 
     return reached
 
@@ -203,11 +259,5 @@ def settings_of(name: str) -> dict[str, Any]:
     }
 
 
-def _content(files: dict[str, bytes], path: str) -> bytes:
-    if path not in files:
-        raise FileNotFoundError
-    return files[path]
-
-
-def _about(files: dict[str, bytes], path: str) -> Any:
-    return anything(st_size=len(_content(files, path)), st_mtime=0, st_mode=stat.S_IFREG | 0o640)
+def _about(data: bytes) -> Any:
+    return anything(st_size=len(data), st_mtime=0, st_mode=stat.S_IFREG | 0o640)

@@ -198,7 +198,9 @@ def _item(mail: Mail, item: str) -> tuple[bytes, Any]:
     found = _PARTIAL.fullmatch(item)
     if found is None:  # HEADER.FIELDS (NAME)
         name = item.partition("(")[2].rstrip(")]").encode() + b":"
-        return item.replace(".PEEK", "").encode(), b"".join(x for x in header.split(b"\n") if x.startswith(name))
+        return item.replace(".PEEK", "").encode(), b"".join(
+            x for x in header.split(b"\n") if x.startswith(name)
+        )
     part, at = header + b"\n\n" if found[1] == "HEADER" else text, int(found[2] or 0)
     name = f"BODY[{found[1]}]" + (f"<{at}>" if found[2] else "")
     return name.encode(), part[at : at + int(found[3] or len(part))]

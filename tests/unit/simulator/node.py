@@ -22,8 +22,8 @@ from daemon.jobs.dispatcher import Dispatcher
 from daemon.jobs.failpoints import POINTS
 from daemon.jobs.leftovers import Leftovers
 from daemon.jobs.macchange import MacChange
-from daemon.jobs.policy import Limits
 from daemon.jobs.placing import Node as Member
+from daemon.jobs.policy import Limits
 from daemon.jobs.records import Deposed, Fenced, Held
 from daemon.jobs.recordtable import Table
 from daemon.jobs.runner import Lane
@@ -37,7 +37,7 @@ from daemon.runtime.backoff import Backoff
 from daemon.settings import Settings
 from tests.unit.simulator.cluster import Cell, Cluster
 from tests.unit.simulator.composing import Remembering
-from tests.unit.simulator.world import Actor, World, trouble_of
+from tests.unit.simulator.world import Actor, trouble_of
 
 if TYPE_CHECKING:
     from tests.unit.simulator.site import Site

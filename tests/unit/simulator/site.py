@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Any, get_args
 
 from daemon.errors import TransientError
+from daemon.jobs.courier import Courier
 from daemon.jobs.model import FINAL, Outcome, Record, RecordingsSent, Request, Row, State
 from daemon.jobs.recordfile import RecordFile, _record
-from daemon.jobs.records import Courier, RecordStore
-from daemon.jobs.spool import FOLDERS, Spool
+from daemon.jobs.records import RecordStore
+from daemon.machines.reach import Reach
 from daemon.settings import Settings
 from tests.unit.simulator import machines
 from tests.unit.simulator.cluster import Cluster
-from tests.unit.simulator.machines import PhoneServer
+from tests.unit.simulator.machines import HostFiles, PhoneServer
 from tests.unit.simulator.mailserver import ACCESS, Link, MailServer, WayOut
 from tests.unit.simulator.node import Host, MemoryTable, Node
 from tests.unit.simulator.world import Decisions, World, trouble_of
@@ -38,26 +39,6 @@ class Mistakes(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         if record.exc_info:
             self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
-
-
-class Brought:
-    """The way to the other node's pending/: over its sshd, which runs as long as the machine does."""
-
-    def __init__(self, site: Site, node: Node) -> None:
-        self._site, self._node = site, node
-
-    def send(self, record: Record, data: bytes, peer: str) -> None:
-        name, there = record.request.request_id, Spool(self._site.hosts[peer].queue)
-
-        def effect() -> None:
-            if self._site.hosts[peer].is_lost or self._site.world.nodes[peer].paused:
-                raise TransientError(f"{peer} can't be reached")
-            there.prepare()
-            if not any((there.root / folder / f"{name}.json").exists() for folder in FOLDERS):
-                there.drop(name, data)
-                self._site.world.changed(f"the file of {name} is brought to {peer}")
-
-        self._node.world.call(self._node, f"peer send to {peer}", effect, trouble_of(TransientError))
 
 
 class Site:
@@ -84,7 +65,7 @@ class Site:
         base = MEMORY if MEMORY.is_dir() else None
         self.folder = Path(tempfile.mkdtemp(prefix="arimonitor-simulator-", dir=base))
         self.hosts = {name: Host(name, self.folder / name) for name in names}
-        self.settings = {name: _settings(name) for name in names}
+        self.settings = {name: _settings(name, names) for name in names}
         self.restart_at_once = True
         self.mistakes = Mistakes()
         logging.getLogger("arimonitor").addHandler(self.mistakes)
@@ -166,10 +147,17 @@ class Site:
         return WayOut(self.mails, node)
 
     def courier(self, node: Node) -> Courier:
-        return Brought(self, node)
+        return Courier(self.settings[node.name], reach=self.reaching(node))
 
-    def reaching(self, node: Node) -> Callable[..., Any]:
-        return machines.reaching(self.phones, node)
+    def reaching(self, node: Node) -> Reach:
+        return machines.reaching(self._machine, node)
+
+    def _machine(self, name: str) -> machines.Files | None:
+        """sshd of a host answers as long as the machine runs, whatever our process does."""
+        if name not in self.hosts:
+            return self.phones
+        host = self.hosts[name]
+        return None if host.is_lost or self.world.nodes[name].paused else HostFiles(self.world, host)
 
     def recordings(self, node: Node) -> Callable[[Request, Path], Outcome]:
         """RAMAIS: packed, published under a name of its own, noted; the note is the commit."""
@@ -201,7 +189,12 @@ class Site:
 
 
 @functools.cache
-def _settings(name: str) -> Settings:
+def _settings(name: str, names: tuple[str, ...]) -> Settings:
+    peers = [
+        {"name": each, "host": "192.0.2.20", "queue_dir": str(machines.queue_dir(each))}
+        for each in names
+        if each != name
+    ]
     return Settings.model_validate(
         {
             "node": {"name": name},
@@ -212,6 +205,7 @@ def _settings(name: str) -> Settings:
                 "smtp": {"from": "arimonitor@example.com"},
                 "sender": [{"address": PERSON, "commands": ["RAMAIS", "CHECKIP", "MACCHANGE"]}],
             },
+            "peer": peers,
             "server": [machines.settings_of("gv1p")],
         }
     )

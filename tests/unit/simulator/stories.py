@@ -101,6 +101,7 @@ _FILE = json.dumps(
 ).encode()
 _MOVE = f"MACCHANGE=1121 MACATUAL={OLD} MACFUTURO={NEW} SERVER=gv1p"
 
+
 def _story(name: str, effect: Effect, subject: str, **more: Any) -> Story:
     return Story(name, effect, mail(subject, ident=name), **more)
 

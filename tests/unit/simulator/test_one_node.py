@@ -6,8 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from daemon.jobs.failpoints import POINTS
-from tests.unit.simulator.cases import Case, Ended, run
+from tests.unit.simulator.cases import Case, run
 from tests.unit.simulator.stories import STORIES
 
 

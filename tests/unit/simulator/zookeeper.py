@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ha.errors import BadVersion, HaError, NodeExists, NoNode, NotEmpty, Unreachable
