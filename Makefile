@@ -8,7 +8,7 @@ PATCHED := $(BIN)/python -m gevent.monkey --module pytest
 export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
 
 .PHONY: help run test test-full test-deps lint types layers unit integration integration-a-k integration-l-z system
-.PHONY: system-a-d system-e-z system-heavy fuzz bench clean
+.PHONY: system-a-d system-e-z system-heavy faults demo fuzz bench clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -72,6 +72,18 @@ system-e-z: $(TEST_READY)
 
 system-heavy: $(TEST_READY)
 	$(PATCHED) -q -m heavy tests/system
+
+# Results are kept: what is interrupted, or over after MINUTES, goes on with the same command.
+FAULTS := $(BIN)/python -m gevent.monkey --module tests.system.faults
+OUT ?= $(ARIMONITOR_TEST_CACHE)/faults
+
+faults: $(TEST_READY)  ## two hosts and every fault of docs/failover.md, many times: hours; ROWS="3 5", MINUTES=160
+	$(FAULTS) series --out $(OUT) --minutes $(or $(MINUTES),160) $(if $(ROWS),--rows $(ROWS))
+	$(FAULTS) planted --out $(OUT)/planted
+	$(FAULTS) report --out $(OUT) --to docs/failover-figures.md
+
+demo: $(TEST_READY)  ## two hosts with real servers and calls on this machine, and keys to break them
+	@$(BIN)/python -m gevent.monkey --module tests.demo $(if $(SCRIPT),--script "$(SCRIPT)")
 
 fuzz: $(TEST_READY)  ## look for input that breaks something; SECONDS=60
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)

@@ -35,6 +35,7 @@ _CIPHERS: Final = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com")
 _WINDOW: Final = 64 * 1024 * 1024
 _PACKET: Final = 256 * 1024
 _CHUNK: Final = 32 * 1024
+_KEEPALIVE: Final = 15  # seconds; it may wait for hours while a child process moves a file (pump)
 
 # paramiko logs each error with its traceback before it raises it: it is said once, by who catches it.
 _LOG: Final = "ssh.paramiko"
@@ -43,7 +44,10 @@ logging.getLogger(_LOG).setLevel(logging.CRITICAL)
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and as whom. `timeout` in seconds is for each step: connect, greeting, login, one answer."""
+    """Where and as whom. `timeout` in seconds is for each step: connect, greeting, login, one answer.
+
+    `bandwidth` in kbit/s is for the files that are moved at a time, both ways; 0: unbounded.
+    """
 
     name: str
     host: str
@@ -52,6 +56,7 @@ class Place:
     key_file: Path | None = None
     known_hosts: Path | None = None
     timeout: float = 10.0
+    bandwidth: int = 0
 
     def __str__(self) -> str:
         return f"{self.name} ({self.user}@{self.host}:{self.port})"
@@ -72,6 +77,8 @@ class Connection:
 
     def __init__(self, place: Place, client: Any) -> None:
         self.place = place
+        self.closers: list[Callable[[], None]] = []
+        """What else ends with it."""
         self._client = client
         self._expired = ""
 
@@ -116,6 +123,7 @@ class Connection:
             raise translated from error
         finally:
             watchdog.cancel()
+        client.get_transport().set_keepalive(_KEEPALIVE)
         return cls(place, client)
 
     def __enter__(self) -> Self:
@@ -128,6 +136,8 @@ class Connection:
 
     def close(self) -> None:
         """Leave. Never raises."""
+        for close in self.closers:
+            close()
         self._client.close()
 
     @contextlib.contextmanager
@@ -172,20 +182,41 @@ class Connection:
         what runs there is not killed by that.
         """
         with self.within(seconds, "a command"):
-            until = time.monotonic() + seconds
-            channel = self._session()
-            try:
-                channel.exec_command(command)
-                channel.shutdown_write()
-                stdout, lost = _read(channel.recv, max_output)
-                stderr, more = _read(channel.recv_stderr, max_output)
-                channel.status_event.wait(max(0.0, until - time.monotonic()))
-                status = int(channel.exit_status)
-            finally:
-                channel.close()
-            if self._expired or status < 0:  # -1: neither a status nor a signal was told
-                raise SshUnreachable(f"{self.place}: {self._expired or 'a command: the connection broke'}")
-            return Output(status, stdout, stderr, lost + more)
+            return self._ended(self._begun(command), seconds, max_output)
+
+    @contextlib.contextmanager
+    def executing(self, command: str) -> Iterator[Callable[[float, int], Output]]:
+        """The same, while the block does something else; it is given what waits (s) for the end of it."""
+        with self.within(self.place.timeout, "a command"):
+            channel = self._begun(command)
+
+        def end(seconds: float, max_output: int) -> Output:
+            with self.within(seconds, "a command"):
+                return self._ended(channel, seconds, max_output)
+
+        try:
+            yield end
+        finally:
+            channel.close()
+
+    def _begun(self, command: str) -> Any:
+        channel = self._session()
+        channel.exec_command(command)
+        channel.shutdown_write()
+        return channel
+
+    def _ended(self, channel: Any, seconds: float, max_output: int) -> Output:
+        until = time.monotonic() + seconds
+        try:
+            stdout, lost = _read(channel.recv, max_output)
+            stderr, more = _read(channel.recv_stderr, max_output)
+            channel.status_event.wait(max(0.0, until - time.monotonic()))
+            status = int(channel.exit_status)
+        finally:
+            channel.close()
+        if self._expired or status < 0:  # -1: neither a status nor a signal was told
+            raise SshUnreachable(f"{self.place}: {self._expired or 'a command: the connection broke'}")
+        return Output(status, stdout, stderr, lost + more)
 
     def files(self) -> Any:
         """An SFTP client of its own; use it inside `within`, and close it."""
@@ -216,7 +247,7 @@ class _Reject(paramiko.RejectPolicy):  # type: ignore[misc]
         raise _UnknownHost(f"{key.get_name()} {key.fingerprint}")
 
 
-def sync(client: Any, file: Any) -> None:
+def sync_file(client: Any, file: Any) -> None:
     """What was written to an open remote file is on the disk there; for a step of `within`.
 
     A server that has no such request (OpenSSH has it since 6.5) is taken at its word.

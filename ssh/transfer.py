@@ -1,32 +1,41 @@
 """Files to and from another machine: whole or not at all, verified, resumed after a cut. Adapter of SFTP.
 
 A file arrives under a temporary name beside its place, is verified (size, and
-SHA-256 of what was sent against what is read back), and is then renamed. The
+SHA-256 of what was sent against what is there), and is then renamed. The
 temporary name holds what the source was, so that a later try goes on with it
 only if the source is still the same.
 
-`deadline` is in seconds for the whole transfer, `rate` in bytes a second (0:
-unbounded).
+The far end's SHA-256 is told by its own `sha256sum`, where the key may run that
+(etc/ssh/arimonitor-gate); else everything is read back. Bytes are moved by a
+child process (`pump`), a few of them in place. `deadline` is in seconds for the
+whole transfer; `Place.bandwidth` bounds it.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import posixpath
+import re
 import stat as modes
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from ssh.connection import Connection, Place, sync
+from ssh.connection import Connection, Place, sync_file
 from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused, SshUnreachable
+from ssh.inplace import InPlace, pieces
+from ssh.pump import Pump, usable
+from ssh.remote import command_line
+from ssh.traffic import Moving, Traffic
 
-_CHUNK: Final = 32 * 1024
-_AHEAD: Final = 4 * 1024 * 1024  # bytes asked for at a time
+BIG: Final = 4 * 1024 * 1024
+"""Bytes from which on a child process is worth its start; they may be of many files."""
+_TINY: Final = 64 * 1024
+_FOLLOWED: Final = 32 * 1024 * 1024
+_DIGEST: Final = re.compile(rb"([0-9a-f]{64}) [ *]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +60,17 @@ class Moved:
 
 
 class Files:
-    """The files of one machine over one SFTP session. For one greenlet."""
+    """The files of one machine over one SFTP session. For one greenlet. What moves is seen in `traffic`."""
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: Connection, traffic: Traffic | None = None) -> None:
         self._connection = connection
         self._client: Any = connection.files()
+        self._traffic = traffic or Traffic()
+        self._in_place = InPlace(connection, self._client, self._traffic)
+        self._pump: Pump | None = None
+        self._moved = 0
+        self.tells_digests = True
+        """Whether the machine told the SHA-256 of a file when it was last asked."""
 
     @property
     def place(self) -> Place:
@@ -97,7 +112,7 @@ class Files:
             end = file.stat().st_size
             if end - offset > most:
                 raise SshRefused(f"{self._connection.place}: {path} has {end} bytes, more than {most}")
-            return b"".join(_pieces(file, offset, end))
+            return b"".join(pieces(file, offset, end))
 
     def write_new(self, path: str, data: bytes, *, mode: int, temporary: str) -> None:
         """A new file, whole or not at all: `temporary` beside it, synced, read back, renamed.
@@ -110,7 +125,7 @@ class Files:
                 with client.open(beside, "wb") as file:
                     client.chmod(beside, 0o600)
                     file.write(data)
-                    sync(client, file)
+                    sync_file(client, file)
                 client.chmod(beside, mode)
                 with client.open(beside, "rb") as file:
                     if file.read(len(data) + 1) != data:
@@ -139,140 +154,186 @@ class Files:
             client.remove(path)
 
     def get(
-        self, path: str, local: Path, *, deadline: float, most: int | None = None, rate: int = 0
+        self,
+        path: str,
+        local: Path,
+        *,
+        deadline: float,
+        most: int | None = None,
+        sync: bool = True,
+        verify: bool = False,
     ) -> Moved:
         """Fetch a file to `local`, which is replaced at once or not at all; its times become the source's.
 
-        Raises NoSuchFile, Denied, SshRefused (more than `most` bytes) and SshUnreachable, also where
-        the source changed meanwhile. OSError: the local disk's.
+        `sync`: it is on the disk afterwards. `verify`: its SHA-256 is compared
+        with the source's, where the machine tells that; so is that of a file
+        that an earlier try began. Raises NoSuchFile, Denied, SshRefused (more
+        than `most` bytes) and SshUnreachable, also where the source changed
+        meanwhile. OSError: the local disk's.
         """
-        before = self.stat(path)
-        if before is None:
-            raise NoSuchFile(f"{self._connection.place}: {path} is not there")
-        if not before.regular:
-            raise SshRefused(f"{self._connection.place}: {path} is no file")
-        if most is not None and before.size > most:
-            raise SshRefused(f"{self._connection.place}: {path} has {before.size} bytes, more than {most}")
+        until = time.monotonic() + deadline
+        before = self._source(path, most)
         part = local.with_name(f".{local.name}.{before.size}-{before.mtime}.part")
-        with self._step(f"fetching of {path}", deadline) as client:
-            digest, done = _hashed(part, before.size)
-            with client.open(path, "rb") as source, part.open("ab") as target:
-                os.fchmod(target.fileno(), 0o640)
-                target.truncate(done)
-                pace, arrived = _Pace(rate, deadline), done
-                for data in _pieces(source, done, before.size):
-                    digest.update(data)
-                    target.write(data)
-                    arrived += len(data)
-                    pace.sent(len(data))
-                target.flush()
-                os.fsync(target.fileno())
-            after = _stat(client.stat(path))
-        if arrived != before.size or (after.size, after.mtime) != (before.size, before.mtime):
-            part.unlink()
-            raise SshUnreachable(f"{self._connection.place}: {path} changed while it was fetched")
+        begin = part.stat().st_size if part.exists() else 0
+        begin = begin if begin <= before.size else 0
+        mover = self._mover(before.size)
+        with contextlib.ExitStack() as stack:
+            told = stack.enter_context(self._telling("sha256sum", path)) if verify or begin else _untold
+            moving = stack.enter_context(self._moving(path, out=False, of=before.size))
+            moving.moved = begin
+            sha256 = mover.fetch(path, part, begin, moving, deadline=_left(until), sync=sync)
+            part.chmod(0o640)
+            after = self.stat(path)
+            changed = after is None or (after.size, after.mtime) != (before.size, before.mtime)
+            if changed or part.stat().st_size != before.size:
+                part.unlink()
+                raise SshUnreachable(f"{self.place}: {path} changed while it was fetched")
+            if told(until) not in (sha256, ""):
+                part.unlink()
+                raise SshUnreachable(f"{self.place}: {path} did not arrive as it is there")
         os.utime(part, (before.mtime, before.mtime))
         part.replace(local)
         _forget_parts(local)
-        return Moved(before.size, digest.hexdigest(), before.mtime, done)
+        return Moved(before.size, sha256, before.mtime, begin)
 
     def put(
-        self, local: Path, path: str, *, deadline: float, mode: int = 0o640, replace: bool, rate: int = 0
+        self,
+        local: Path,
+        path: str,
+        *,
+        deadline: float,
+        mode: int = 0o640,
+        replace: bool,
+        sync: bool = True,
     ) -> Moved:
         """Send a file to `path`, which is there whole afterwards or as it was.
 
-        It is read back and compared before it is renamed. Raises AlreadyThere
-        where it exists with other content and not `replace`; the same content
-        is no error. OSError: the local disk's.
+        Size and SHA-256 of what arrived are compared before it is renamed.
+        `sync`: it is on the disk there. Raises AlreadyThere where it exists
+        with other content and not `replace`; the same content is no error.
+        OSError: the local disk's.
         """
-        size, mtime, sha256 = _described(local)
-        part = posixpath.join(posixpath.dirname(path), f".{posixpath.basename(path)}.{sha256[:16]}.part")
+        until = time.monotonic() + deadline
+        about = local.stat()
+        size, mtime = about.st_size, int(about.st_mtime)
         if not replace and (there := self.stat(path)) is not None:
-            if there.size == size and self._sha256(path, deadline) == sha256:
-                return Moved(size, sha256, mtime, size)
-            raise AlreadyThere(f"{self._connection.place}: {path} is there already, with other content")
+            return self._same(local, path, there, until)
+        folder, name = posixpath.split(path)
+        part = posixpath.join(folder, f".{name}.{size}-{about.st_mtime_ns:x}.part")
         known = self.stat(part)
-        done = known.size if known is not None and known.size <= size else 0
-        with self._step(f"sending of {path}", deadline) as client:
-            with client.open(part, "ab" if done else "wb") as target, local.open("rb") as source:
-                client.chmod(part, 0o600)
-                target.set_pipelined(True)
-                source.seek(done)
-                pace = _Pace(rate, deadline)
-                while data := source.read(_CHUNK):
-                    target.write(data)
-                    pace.sent(len(data))
+        begin = known.size if known is not None and known.size <= size else 0
+        mover = self._mover(size)
+        with contextlib.ExitStack() as stack:
+            told = stack.enter_context(self._following(part, begin, size)) if size >= _FOLLOWED else _untold
+            moving = stack.enter_context(self._moving(path, out=True, of=size))
+            moving.moved = begin
+            sha256 = mover.send(local, part, begin, moving, deadline=_left(until), sync=sync)
+            now, arrived = local.stat(), self.stat(part)
+            if (now.st_size, now.st_mtime_ns) != (size, about.st_mtime_ns):
+                self.remove(part)
+                raise SshUnreachable(f"{self.place}: {path}: {local} changed while it was sent")
+            whole = arrived is not None and arrived.size == size
+            if not whole or not (told(until) == sha256 or self.sha256(part, size, _left(until)) == sha256):
+                self.remove(part)
+                raise SshUnreachable(f"{self.place}: {path} did not arrive as it was sent")
+        with self._step(f"chmod of {part}") as client:
             client.chmod(part, mode)
-        if self._sha256(part, deadline) != sha256:
-            self.remove(part)
-            raise SshUnreachable(f"{self._connection.place}: {path} did not arrive as it was sent")
         if replace:
             with self._step(f"renaming of {part}") as client:
                 client.posix_rename(part, path)
         else:
             self.rename(part, path)
-        return Moved(size, sha256, mtime, done)
+        return Moved(size, sha256, mtime, begin)
 
-    def _sha256(self, path: str, deadline: float) -> str:
-        digest = hashlib.sha256()
-        with self._step(f"reading back of {path}", deadline) as client, client.open(path, "rb") as file:
-            for data in _pieces(file, 0, file.stat().st_size):
-                digest.update(data)
-        return digest.hexdigest()
+    def sha256(self, path: str, size: int, deadline: float) -> str:
+        """Of a file of `size` bytes there: as the machine tells it, else read back."""
+        until = time.monotonic() + deadline
+        if told := self._told_digest(path, until):
+            return told
+        with self._moving(path, out=False, of=size) as moving:
+            return self._mover(size).digest(path, moving, deadline=_left(until))
+
+    # -- parts -----------------------------------------------------------------
+    def _source(self, path: str, most: int | None) -> Stat:
+        found = self.stat(path)
+        if found is None:
+            raise NoSuchFile(f"{self.place}: {path} is not there")
+        if not found.regular:
+            raise SshRefused(f"{self.place}: {path} is no file")
+        if most is not None and found.size > most:
+            raise SshRefused(f"{self.place}: {path} has {found.size} bytes, more than {most}")
+        return found
+
+    def _same(self, local: Path, path: str, there: Stat, until: float) -> Moved:
+        about = local.stat()
+        size, mtime = about.st_size, int(about.st_mtime)
+        if there.size == size:
+            with self._moving(path, out=True, of=size) as moving:
+                ours = self._mover(size).describe(local, moving, deadline=_left(until))
+            if self.sha256(path, size, _left(until)) == ours:
+                return Moved(size, ours, mtime, size)
+        raise AlreadyThere(f"{self.place}: {path} is there already, with other content")
+
+    def _told_digest(self, path: str, until: float) -> str:
+        """The machine's own word; "" where it does not tell."""
+        if not self.tells_digests:
+            return ""
+        with self._telling("sha256sum", path) as told:
+            found = told(until)
+        self.tells_digests = bool(found)
+        return found
+
+    @contextlib.contextmanager
+    def _following(self, part: str, begin: int, size: int) -> Iterator[Callable[[float], str]]:
+        """SHA-256 worked out there while the block sends it, where there is the gate of etc/ssh."""
+        with self._step(f"writing of {part}") as client:
+            client.open(part, "ab" if begin else "wb").close()
+        with self._telling("arimonitor-follow", part, str(size)) as told:
+            yield told
+
+    @contextlib.contextmanager
+    def _telling(self, *argv: str) -> Iterator[Callable[[float], str]]:
+        """What that command there says of a file's SHA-256; it works while the block does something else."""
+        with contextlib.ExitStack() as stack:
+            try:
+                end = stack.enter_context(self._connection.executing(command_line(argv)))
+            except SshRefused:  # a key for files only, or a name that is no word of a command
+                yield _untold
+                return
+
+            def told(until: float) -> str:
+                output = end(_left(until), 4096)
+                found = _DIGEST.match(output.stdout) if output.status == 0 else None
+                return found[1].decode() if found is not None else ""
+
+            yield told
+
+    def _moving(self, path: str, *, out: bool, of: int) -> contextlib.AbstractContextManager[Moving]:
+        return self._traffic.moving(self.place.name, path, out=out, of=of, bandwidth=self.place.bandwidth)
+
+    def _mover(self, size: int) -> Pump | InPlace:
+        self._moved += size
+        if self._pump is None:
+            small = self._moved < BIG and (size <= _TINY or not self.place.bandwidth)
+            if small or not usable(self.place):
+                return self._in_place
+            self._pump = Pump(self.place, self._traffic)
+            self._connection.closers.append(self._pump.close)
+        return self._pump
 
 
-def _pieces(file: Any, begin: int, end: int) -> Iterator[bytes]:
-    """The bytes from `begin` to `end`, asked for ahead; memory is bounded by what is asked for at a time."""
-    if end - begin <= _CHUNK:  # most definition and provisioning files: one request, no thread
-        file.seek(begin)
-        yield file.read(max(0, end - begin))
-        return
-    for start in range(begin, end, _AHEAD):
-        stop = min(start + _AHEAD, end)
-        yield from file.readv([(at, min(_CHUNK, stop - at)) for at in range(start, stop, _CHUNK)])
+def _untold(_until: float) -> str:
+    return ""
 
 
-class _Pace:
-    """Sleeps while more was moved than `rate` allows; keeps the deadline for what was read ahead."""
-
-    def __init__(self, rate: int, deadline: float) -> None:
-        self._rate, self._begun, self._moved = rate, time.monotonic(), 0
-        self._deadline = deadline
-
-    def sent(self, count: int) -> None:
-        """So many bytes more. Raises TimeoutError at the deadline."""
-        self._moved += count
-        gone = time.monotonic() - self._begun
-        if gone > self._deadline:
-            raise TimeoutError
-        early = self._moved / self._rate - gone if self._rate else 0.0
-        if early > 0:
-            time.sleep(min(early, max(0.0, self._deadline - gone)))
+def _left(until: float) -> float:
+    return max(0.001, until - time.monotonic())
 
 
 def _stat(found: Any) -> Stat:
     mode = int(found.st_mode or 0)
     size, mtime = int(found.st_size or 0), int(found.st_mtime or 0)
     return Stat(size, mtime, modes.S_IMODE(mode), modes.S_ISREG(mode), modes.S_ISDIR(mode))
-
-
-def _hashed(part: Path, most: int) -> tuple[Any, int]:
-    """SHA-256 so far and bytes of what an earlier try left; more than `most` is worth nothing."""
-    digest = hashlib.sha256()
-    if not part.exists() or part.stat().st_size > most:
-        return digest, 0
-    with part.open("rb") as file:
-        done = 0
-        while data := file.read(1024 * 1024):
-            digest.update(data)
-            done += len(data)
-    return digest, done
-
-
-def _described(local: Path) -> tuple[int, int, str]:
-    with local.open("rb") as file:
-        about = os.fstat(file.fileno())
-        return about.st_size, int(about.st_mtime), hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _forget_parts(local: Path) -> None:

@@ -33,6 +33,7 @@ def place_of(machine: ServerSettings | PeerSettings, timeout: float = TIMEOUT) -
         machine.key_file,
         machine.known_hosts,
         timeout,
+        machine.bandwidth,
     )
 
 

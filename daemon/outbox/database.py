@@ -27,13 +27,7 @@ from typing import Any, TypeVar
 
 from daemon.outbox import schema
 from daemon.outbox.entry import Entry
-from daemon.outbox.message import Message
-
-Row = tuple[int, bytes, str, str, str, str, str, str, int, str]
-"""seq, key, id, broker, order_key, type, routing_key, headers, timestamp, body."""
-
-StateKey = tuple[str, str]
-"""Whose state it is (an Asterisk's name), and its key there."""
+from daemon.outbox.rows import Row, StateKey, entry_of, key_of
 
 T = TypeVar("T")
 
@@ -74,67 +68,16 @@ class Batch:
     postponed: list[tuple[int, float, str]] = field(default_factory=list)
     # What is remembered beside the messages; None: forgotten
     state: dict[StateKey, bytes | None] = field(default_factory=dict)
+    # Ids that another node has published: dropped where they wait, remembered in any case.
+    elsewhere: list[bytes] = field(default_factory=list)
 
 
-def key_of(message_id: str) -> bytes:
-    """A message id as the dedup table has it: a UUID's 16 bytes, else its text."""
-    if len(message_id) == 36 and message_id[8] == message_id[13] == message_id[18] == message_id[23] == "-":
-        packed = message_id.replace("-", "")
-        if len(packed) == 32 and packed == packed.lower() and packed.isalnum() and packed.isascii():
-            try:
-                return bytes.fromhex(packed)
-            except ValueError:
-                return message_id.encode()
-    return message_id.encode()
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What a transaction found: rows that were known and not stored, and how many were dropped, by broker."""
 
-
-def row_of(seq: int, message: Message) -> Row:
-    """A message as its row. Raises UnicodeError if the body or a text is no UTF-8."""
-    headers = json.dumps(dict(message.headers), ensure_ascii=False, separators=(",", ":"))
-    check_text(message.id, message.broker, message.order, message.type, message.routing_key, headers)
-    return (
-        seq,
-        key_of(message.id),
-        message.id,
-        message.broker,
-        message.order,
-        message.type,
-        message.routing_key,
-        headers,
-        message.timestamp,
-        message.body.decode(),
-    )
-
-
-def check_text(*texts: str) -> None:
-    """SQLite takes no lone surrogates. Raises UnicodeEncodeError."""
-    "".join(texts).encode()
-
-
-def _entry(
-    seq: int,
-    message_id: str,
-    broker: str,
-    order: str,
-    kind: str,
-    routing_key: str,
-    headers: str,
-    timestamp: int,
-    body: str,
-    attempts: int,
-    next_try: float,
-) -> Entry:
-    message = Message(
-        id=message_id,
-        type=kind,
-        order=order,
-        broker=broker,
-        routing_key=routing_key,
-        headers=json.loads(headers),
-        timestamp=timestamp,
-        body=body.encode(),
-    )
-    return Entry(seq, message, attempts, next_try)
+    known: set[int]
+    dropped: Mapping[str, int]
 
 
 class Database:
@@ -177,8 +120,8 @@ class Database:
                 connection.close()
         self._reader = self._writer = None
 
-    def apply(self, batch: Batch) -> set[int]:
-        """One transaction; the numbers of the rows that were known already and not stored."""
+    def apply(self, batch: Batch) -> Applied:
+        """One transaction."""
         with _translated():
             connection = self._writer
             if connection is None:
@@ -187,6 +130,7 @@ class Database:
                 connection.execute("BEGIN IMMEDIATE")
                 known = _insert(connection, batch)
                 _change(connection, batch)
+                dropped = _drop(connection, batch)
                 connection.execute("COMMIT")
             except Exception:  # whatever it is goes on to the caller
                 # A failed disk may leave the connection unusable, anything else its transaction open:
@@ -194,7 +138,7 @@ class Database:
                 self._writer = None
                 connection.close()
                 raise
-            return known
+            return Applied(known, dropped)
 
     def page(self, broker: str, after: int, limit: int) -> list[Entry]:
         """Pending messages of a broker with seq > `after`, oldest first."""
@@ -207,15 +151,22 @@ class Database:
     def _entries(self, condition: str, values: tuple[object, ...]) -> list[Entry]:
         with _translated():
             text = self._read(_PAGE.format(condition), values)[0][0]
-        return [_entry(*row) for row in json.loads(text)]
+        return [entry_of(*row) for row in json.loads(text)]
 
-    def known(self, keys: Sequence[bytes]) -> set[bytes]:
-        """Which of these ids were stored lately."""
-        found: set[bytes] = set()
+    def standing(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, str] | None]:
+        """Of these ids those that are known: seq and broker of what waits, None where it waits no more."""
+        found: dict[bytes, tuple[int, str] | None] = {}
         with _translated():
             for part in _parts(keys):
                 marks = ",".join("?" * len(part))
-                found.update(key for (key,) in self._read(f"SELECT id FROM seen WHERE id IN ({marks})", part))  # noqa: S608
+                rows = self._read(
+                    "SELECT s.id, m.seq, m.broker FROM seen s LEFT JOIN messages m ON m.seq = s.seq"  # noqa: S608
+                    f" WHERE s.id IN ({marks})",
+                    part,
+                )
+                found.update(
+                    (bytes(key), None if seq is None else (seq, broker)) for key, seq, broker in rows
+                )
         return found
 
     def state(self, owner: str) -> dict[str, bytes]:
@@ -338,18 +289,7 @@ def _change(connection: sqlite3.Connection, batch: Batch) -> None:
         rows = [(key, seq, int(batch.now)) for seq, key in batch.seen]
         connection.executemany("INSERT OR IGNORE INTO seen (id, seq, at) VALUES (?,?,?)", rows)
     if batch.confirmed:
-        seqs = json.dumps(batch.confirmed)
-        # An id is remembered from its confirm on. Most are confirmed at once, and for them
-        # the time of storing is near enough: no second write.
-        late = connection.execute(
-            "SELECT id FROM messages WHERE stored_at < ? AND seq IN (SELECT value FROM json_each(?))",
-            (batch.now - 3600, seqs),
-        ).fetchall()
-        if late:
-            connection.executemany(
-                "UPDATE seen SET at = ? WHERE id = ?", [(int(batch.now), key_of(i)) for (i,) in late]
-            )
-        connection.execute("DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
+        _delete(connection, batch.confirmed, batch.now)
     if batch.state:
         gone = [key for key, data in batch.state.items() if data is None]
         kept = [(*key, data) for key, data in batch.state.items() if data is not None]
@@ -360,6 +300,43 @@ def _change(connection: sqlite3.Connection, batch: Batch) -> None:
             "UPDATE messages SET attempts = attempts + 1, next_try = ?, last_error = ? WHERE seq = ?",
             [(until, why, seq) for seq, until, why in batch.postponed],
         )
+
+
+def _delete(connection: sqlite3.Connection, confirmed: Sequence[int], now: float) -> None:
+    seqs = json.dumps(confirmed)
+    # An id is remembered from its confirm on. Most are confirmed at once, and for them
+    # the time of storing is near enough: no second write.
+    late = connection.execute(
+        "SELECT id FROM messages WHERE stored_at < ? AND seq IN (SELECT value FROM json_each(?))",
+        (now - 3600, seqs),
+    ).fetchall()
+    if late:
+        connection.executemany(
+            "UPDATE seen SET at = ? WHERE id = ?", [(int(now), key_of(i)) for (i,) in late]
+        )
+    connection.execute("DELETE FROM messages WHERE seq IN (SELECT value FROM json_each(?))", (seqs,))
+
+
+def _drop(connection: sqlite3.Connection, batch: Batch) -> dict[str, int]:
+    """Let go of what another node has published; how many waited here, by broker."""
+    counts: dict[str, int] = {}
+    waited: list[int] = []
+    for keys in _parts(batch.elsewhere):
+        marks = ",".join("?" * len(keys))
+        rows = connection.execute(
+            f"SELECT m.seq, m.broker FROM seen s JOIN messages m ON m.seq = s.seq WHERE s.id IN ({marks})",  # noqa: S608
+            keys,
+        ).fetchall()
+        for seq, broker in rows:
+            waited.append(seq)
+            counts[broker] = counts.get(broker, 0) + 1
+        # Also what was not made here yet: it is not stored when it is. No message has the number 0.
+        values = [value for key in keys for value in (key, int(batch.now))]
+        marks = ",".join(["(?,0,?)"] * len(keys))
+        connection.execute(f"INSERT OR IGNORE INTO seen (id, seq, at) VALUES {marks}", values)  # noqa: S608
+    if waited:
+        _delete(connection, waited, batch.now)
+    return counts
 
 
 def _parts(items: Sequence[T]) -> Iterator[Sequence[T]]:

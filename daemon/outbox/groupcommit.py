@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
-from daemon.outbox.database import StateKey, check_text, row_of
 from daemon.outbox.message import Message
+from daemon.outbox.rows import StateKey, check_text, row_of
 
 
 class Ticket:

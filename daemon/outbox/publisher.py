@@ -4,6 +4,11 @@ Order holds per call: at most one message of a call is under way (see `window`),
 many calls at once. What the broker refuses stays, blocks only its own call, is
 tried again each `retry` seconds and is an alarm in the log. A lost connection
 costs nothing but time: everything that has no confirm goes out again, in order.
+
+Of two nodes one publishes: `may` is asked before each chunk, and without it
+nothing new goes out, while confirms of what is under way still count. `drain` is
+the planned end. Each run begins with what the outbox has then, since another
+node may have published of it meanwhile.
 """
 
 from __future__ import annotations
@@ -11,7 +16,7 @@ from __future__ import annotations
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
 from daemon.errors import TransientError
@@ -27,11 +32,24 @@ log = logging.getLogger("arimonitor.outbox")
 _PAGE = 500
 _WAITING_LIMIT = 200_000  # numbers of messages behind refused ones; past it nothing more is read
 _IDLE = 0.5  # seconds a poll waits at most: how soon `stop` is seen
+_HELD = 0.1  # the same while nothing may be published: how soon it goes on
 _REPEAT = 600.0  # seconds between two lines about a trouble that lasts
 
 
+def _always() -> bool:
+    return True
+
+
+def _to_nobody(_: Sequence[str]) -> None:
+    """There is no standby that must know."""
+
+
 class Publisher:
-    """Service: one broker's way out. `broker` is the message's `broker`, "" for the `[mq]` one."""
+    """Service: one broker's way out. `broker` is the message's `broker`, "" for the `[mq]` one.
+
+    `may` says whether this node may publish now; it must not block. `told` is
+    given the ids that the broker has confirmed; it must neither wait nor raise.
+    """
 
     def __init__(
         self,
@@ -43,6 +61,8 @@ class Publisher:
         retry: float = 60.0,
         backoff: Backoff | None = None,
         refused_backoff: Backoff | None = None,
+        may: Callable[[], bool] = _always,
+        told: Callable[[Sequence[str]], None] = _to_nobody,
         now: Callable[[], float] = time.time,
     ) -> None:
         self.name = f"publisher {sink.name}"
@@ -50,6 +70,12 @@ class Publisher:
         self._outbox = outbox
         self._sink = sink
         self._now = now
+        self._may = may
+        self._told = told
+        self._draining = False
+        self._again_before = 0  # `_again` when draining began
+        self._quiet = Event()  # while draining: nothing is under way
+        self._size, self._retry = window, retry
         self._window = Window(size=window, retry=retry)
         self._alarms = Alarms(sink.name, retry)
         self._backoff = backoff or Backoff(first=0.2, cap=15.0)
@@ -70,6 +96,9 @@ class Publisher:
 
     def run(self, stop: Event) -> None:
         """Publish until `stop`."""
+        self._window = Window(size=self._size, retry=self._retry)
+        self._fresh.clear()
+        self._behind, self._read_upto = True, 0
         self._outbox.subscribe(self._broker, self._arrived)
         try:
             while not stop.is_set():
@@ -94,7 +123,24 @@ class Publisher:
                 stop.wait(pause)
         finally:
             self._outbox.unsubscribe(self._broker)
-            self._behind = True
+            # One that died while draining goes on draining when it is started again.
+            self._draining = self._draining and not stop.is_set()
+
+    def drain(self, seconds: float) -> int:
+        """Publish nothing new until the next run and wait for what is under way.
+
+        Called by another greenlet, also several times. How many messages have no outcome after so
+        many seconds, or lost theirs with the connection: another node that
+        publishes them may repeat them.
+        """
+        if not self._draining:
+            self._draining, self._again_before = True, self._again
+        deadline = time.monotonic() + seconds
+        while self._window.in_flight and (left := deadline - time.monotonic()) > 0:
+            self._quiet.clear()
+            self._sink.wake()
+            self._quiet.wait(min(left, _HELD))
+        return self._window.in_flight + self._again - self._again_before
 
     def _up(self) -> None:
         self._connected = True
@@ -145,24 +191,33 @@ class Publisher:
         while not stop.is_set():
             blocked = self._see_blocked()
             sent = False
-            if not blocked:
+            if not blocked and self._allowed:
                 self._refill()
-                chunk = window.next_to_send(self._sink.chunk)
+                # Asked again, since reading takes its time; between this and the socket nothing waits.
+                chunk = window.next_to_send(self._sink.chunk) if self._allowed else []
                 if chunk:
                     self._sink.publish(chunk)
                     sent = True
             outcomes = self._sink.poll(0.0 if sent else _IDLE if blocked else self._patience())
             if outcomes:
                 self._settle(outcomes)
-        self._drain()
+            if self._draining and not window.in_flight:
+                self._quiet.set()
+        self._finish()
 
-    def _drain(self) -> None:
+    @property
+    def _allowed(self) -> bool:
+        return not self._draining and self._may()
+
+    def _finish(self) -> None:
         """Before the connection is closed: what is under way may still be confirmed."""
         deadline = time.monotonic() + 2.0
         while self._window.in_flight and not self._sink.blocked and time.monotonic() < deadline:
             self._settle(self._sink.poll(0.1))
 
     def _patience(self) -> float:
+        if not self._allowed:
+            return _HELD
         due = self._window.next_due()
         if self._fresh or (self._behind and self._may_read):
             return 0.0 if self._window.in_flight == 0 else 0.05
@@ -222,10 +277,12 @@ class Publisher:
 
     def _settle(self, outcomes: list[Outcome]) -> None:
         confirmed: list[int] = []
+        ids: list[str] = []
         for outcome in outcomes:
             if outcome.verdict is Verdict.CONFIRMED:
-                if self._window.ack(outcome.seq):
+                if (entry := self._window.ack(outcome.seq)) is not None:
                     confirmed.append(outcome.seq)
+                    ids.append(entry.message.id)
             else:
                 self._refused(outcome)
         if confirmed:
@@ -235,6 +292,7 @@ class Publisher:
                 self._closed_after = ""
             self._published += len(confirmed)
             self._outbox.confirm(self._broker, confirmed)
+            self._told(ids)
             self._alarms.delivered(confirmed, self._now())
 
     def _refused(self, outcome: Outcome) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pika
@@ -19,19 +19,29 @@ _CONFIRM = 120.0  # seconds without a confirm, though the broker speaks, after w
 
 
 class RabbitSink:
-    """A `sink.Sink` on one exchange. `queue` is declared and bound too, where it is given."""
+    """A `sink.Sink` on one exchange. `queue` is declared and bound too, where it is given.
+
+    `epoch` is the mastership under which this node publishes; with it each message has a header `x-epoch`.
+    """
 
     # Between two looks at the socket: keeps the hub's gaps short.
     chunk = 32
 
     def __init__(
-        self, address: RabbitAddress, *, exchange: str = "arimonitor.calls", queue: str = "", name: str = "mq"
+        self,
+        address: RabbitAddress,
+        *,
+        exchange: str = "arimonitor.calls",
+        queue: str = "",
+        name: str = "mq",
+        epoch: Callable[[], int] | None = None,
     ) -> None:
         self.name = name
         self.place = address.place
         self._address = address
         self._exchange = exchange
         self._queue = queue
+        self._epoch = epoch
         self._link: RabbitLink | None = None
         self._tag = 0
         self._by_tag: dict[int, tuple[int, str, float]] = {}  # seq, message id, when sent
@@ -90,11 +100,16 @@ class RabbitSink:
         """Hand these to the connection; their outcomes come from `poll`."""
         link = self._living()
         sent = time.monotonic()
+        epoch = None if self._epoch is None else self._epoch()
         try:
             for entry in entries:
                 message = entry.message
                 link.channel.basic_publish(
-                    self._exchange, message.routing_key, message.body, _properties(entry), mandatory=True
+                    self._exchange,
+                    message.routing_key,
+                    message.body,
+                    _properties(entry, epoch),
+                    mandatory=True,
                 )
                 self._tag += 1
                 self._by_tag[self._tag] = (entry.seq, message.id, sent)
@@ -171,10 +186,12 @@ class RabbitSink:
             link.close()
 
 
-def _properties(entry: Entry) -> pika.BasicProperties:
+def _properties(entry: Entry, epoch: int | None) -> pika.BasicProperties:
     message = entry.message
-    headers = dict(message.headers)
+    headers: dict[str, str | int] = dict(message.headers)
     headers["x-deduplication-header"] = message.id
+    if epoch is not None:
+        headers["x-epoch"] = epoch
     return pika.BasicProperties(
         content_type="application/json",
         headers=headers,

@@ -11,9 +11,9 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from daemon.errors import TransientError
-from daemon.outbox.database import Row
 from daemon.outbox.entry import Entry
 from daemon.outbox.message import Message
+from daemon.outbox.rows import Row
 
 
 class OutboxFull(TransientError):
@@ -46,6 +46,11 @@ class Spillover:
     def knows(self, key: bytes) -> bool:
         """This id is here already."""
         return key in self._keys
+
+    def place(self, key: bytes) -> tuple[int, str] | None:
+        """Number and broker of a message that is held; None where none of this id is."""
+        held = self._held.get(self._keys.get(key, 0))
+        return None if held is None else (held[0][0], held[1].broker)
 
     def hold(self, rows: Iterable[tuple[Row, Message]]) -> None:
         """Take these, with ascending numbers; the caller has looked at `room` and `knows`."""

@@ -21,12 +21,13 @@ from threading import Lock
 from typing import Any
 
 from daemon.errors import FatalError, TransientError
-from daemon.outbox.database import Batch, Damaged, Database, DiskTrouble, Row, StateKey, key_of
+from daemon.outbox.database import Applied, Batch, Damaged, Database, DiskTrouble
 from daemon.outbox.entry import Entry
 from daemon.outbox.groupcommit import Line, Ticket
-from daemon.outbox.lockfile import DirectoryLock, put_aside
+from daemon.outbox.lockfile import DirectoryLock
 from daemon.outbox.message import Message
-from daemon.outbox.schema import FromTheFuture
+from daemon.outbox.opening import OffloadCall, open_file
+from daemon.outbox.rows import Row, StateKey, key_of
 from daemon.outbox.spillover import OutboxFull, Spillover
 from daemon.outbox.waiting import Waiting
 
@@ -34,9 +35,6 @@ log = logging.getLogger("arimonitor.outbox")
 
 _BATCH = 2000  # messages in one transaction at most: what a commit may take is bounded
 _PRUNE = 1000
-
-OffloadCall = Callable[..., Any]
-"""`offload(function, *plain_data)` runs it in a native thread and returns its result."""
 
 
 class Outbox:
@@ -67,9 +65,8 @@ class Outbox:
         self._subscribers: dict[str, Callable[[list[Entry]], None]] = {}
         self._waiting = Waiting()
         self._state: dict[StateKey, bytes | None] = {}  # not written yet: the disk was full
-        self._seq = 0
-        self.stored_total = 0
-        self.commits = 0
+        self._seq = 0  # the highest number given to a message so far
+        self.stored_total = self.commits = 0
 
     def open(self) -> None:
         """Open or make the file; a broken one is put aside. Raises FatalError."""
@@ -82,36 +79,10 @@ class Outbox:
             raise
 
     def _open_database(self) -> None:
-        try:
-            try:
-                self._seq, found = self._offload(_open, self._database)
-            except Damaged as error:
-                self._put_aside(error)
-                self._seq, found = self._offload(_open, self._database)
-        except FromTheFuture as error:
-            raise FatalError(
-                f"the outbox {self.path} was written by a newer arimonitor ({error}): install that one again"
-            ) from error
-        except (DiskTrouble, Damaged) as error:
-            raise FatalError(
-                f"the outbox {self.path} can't be opened: {error}; see to the disk's space and rights"
-            ) from error
+        self._seq, found = open_file(self._database, self._offload, self._now())
         self._waiting.begin(found)
         if found:
             log.info("the outbox has messages that are not published yet: %d", sum(self.counts().values()))
-
-    def _put_aside(self, error: Damaged) -> None:
-        self._offload(self._database.close)
-        aside = put_aside(self.path, self._now())
-        log.error(
-            "the outbox %s is damaged (%s): it was moved to %s and a new one begun; messages that were not"
-            " published yet may be in there: look with  sqlite3 %s .recover | sqlite3 rescued.sqlite,"
-            "  then  SELECT routing_key, body FROM messages ORDER BY seq",
-            self.path,
-            error,
-            aside,
-            aside,
-        )
 
     def close(self) -> None:
         """Write what is noted and close. What only the memory has is said in the log."""
@@ -166,6 +137,37 @@ class Outbox:
         if self._degraded is not None:
             raise OutboxFull(f"the outbox's disk is full: {self._degraded}")
 
+    def drop(self, keys: Sequence[bytes]) -> int:
+        """Another node has published these (`rows.key_of`): forget what waits of them; how many did.
+
+        Their ids are remembered, also of what is only made here later. Durable on return. Not while a
+        publisher has them. OutboxFull: the disk is full, they are forgotten but not remembered: call again.
+        """
+        dropped = 0
+        for first in range(0, len(keys), _BATCH):
+            with self._commit:
+                dropped += self._drop(list(keys[first : first + _BATCH]))
+        return dropped
+
+    def _drop(self, keys: list[bytes]) -> int:
+        if self._degraded is None:
+            try:
+                return sum(self._write(Batch(self._now(), elsewhere=keys)).dropped.values())
+            except DiskTrouble as error:
+                self._degrade(error)
+        for at in filter(None, self._standing(keys).values()):
+            self.confirm(at[1], [at[0]])
+        raise OutboxFull(f"the outbox's disk is full: {self._degraded}")
+
+    def standing(self, keys: Sequence[bytes]) -> dict[bytes, bool]:
+        """Of these ids those that are known here: True: it waits, False: it was published."""
+        return {key: found is not None for key, found in self._standing(keys).items()}
+
+    def _standing(self, keys: Sequence[bytes]) -> dict[bytes, tuple[int, str] | None]:
+        held = {key: self._spill.place(key) for key in keys if self._spill.knows(key)}
+        known: dict[bytes, tuple[int, str] | None] = self._reading(self._database.standing, list(keys))
+        return {key: None if at and at[0] in self._confirmed else at for key, at in (known | held).items()}
+
     @property
     def noted(self) -> int:
         """Confirmations that are not written yet."""
@@ -193,7 +195,7 @@ class Outbox:
         try:
             rows = [row for batch in batches for row, _ in batch]
             state = self._state | {key: data for ticket in tickets for key, data in ticket.state.items()}
-            known = self._write(Batch(self._now(), rows=rows, state=state))
+            known = self._write(Batch(self._now(), rows=rows, state=state)).known
         except DiskTrouble as error:
             self._degrade(error)
             self._hold(tickets, batches)
@@ -213,12 +215,12 @@ class Outbox:
             for seq, (row, message) in enumerate(zip(ticket.rows, ticket.messages, strict=True), first)
         ]
 
-    def _write(self, batch: Batch) -> set[int]:
+    def _write(self, batch: Batch) -> Applied:
         """Write a batch, which has all of `_state` or none, and what is noted; if it fails that stays."""
         batch.confirmed = list(self._confirmed)
         batch.postponed = [(seq, until, why) for seq, (until, why) in self._postponed.items()]
         try:
-            known: set[int] = self._offload(self._database.apply, batch)
+            applied: Applied = self._offload(self._database.apply, batch)
         except Damaged as error:
             raise FatalError(f"the outbox {self.path} is damaged: {error}") from error
         self.commits += 1
@@ -229,7 +231,9 @@ class Outbox:
         for seq, until, why in batch.postponed:
             if self._postponed.get(seq) == (until, why):
                 del self._postponed[seq]
-        return known
+        for broker, count in applied.dropped.items():
+            self._waiting.confirmed(broker, count)
+        return applied
 
     def _announce(self, fresh: Sequence[tuple[int, Message]]) -> None:
         by_broker: dict[str, list[Entry]] = {}
@@ -257,14 +261,12 @@ class Outbox:
         log.error(
             "outbox disk full (%s): new messages are held in memory only, up to %d;"
             " they go on being published; free space on the disk of %s",
-            error,
-            self._spill.limit,
-            self.path,
-        )
+            error, self._spill.limit, self.path,
+        )  # fmt: skip
 
     def _hold(self, tickets: Sequence[Ticket], batches: Sequence[list[tuple[Row, Message]]]) -> None:
         try:
-            known: set[bytes] = self._reading(self._database.known, [row[1] for b in batches for row, _ in b])
+            known = set(self._standing([row[1] for b in batches for row, _ in b]))
         except TransientError:
             known = set()  # nobody can say now; it is asked again when they are written
         for ticket, batch in zip(tickets, batches, strict=True):
@@ -291,9 +293,8 @@ class Outbox:
                 if self._degraded is None:
                     return True
                 rows, seen = self._spill.begin_writing(_BATCH)
-                state = (
-                    self._state.copy() if len(rows) == len(self._spill) else {}
-                )  # not ahead of its messages
+                # Not ahead of its messages.
+                state = self._state.copy() if len(rows) == len(self._spill) else {}
                 try:
                     self._write(Batch(self._now(), rows=rows, seen=seen, state=state))
                 except DiskTrouble as error:
@@ -337,6 +338,11 @@ class Outbox:
                 break
         return found[:limit]
 
+    @property
+    def last(self) -> int:
+        """The highest number given to a message so far."""
+        return self._seq
+
     def load(self, seqs: Sequence[int]) -> list[Entry]:
         """Those of these messages that are still pending, oldest first."""
         held = self._spill.some(seqs) if self._degraded is not None else []
@@ -357,8 +363,7 @@ class Outbox:
     def known(self, ids: Sequence[str]) -> set[str]:
         """Which of these message ids were stored lately (see `remember_hours`)."""
         by_key = {key_of(each): each for each in ids}
-        found: set[bytes] = self._reading(self._database.known, list(by_key))
-        return {by_key[key] for key in found} | {by_key[key] for key in by_key if self._spill.knows(key)}
+        return {by_key[key] for key in self._standing(list(by_key))}
 
     def state(self, owner: str) -> dict[str, bytes]:
         """What `owner` stored as state, by its keys."""
@@ -393,8 +398,3 @@ class Outbox:
     def disk_bytes(self) -> int:
         """Size of the file and its log."""
         return int(self._offload(self._database.size))
-
-
-def _open(database: Database) -> tuple[int, Mapping[str, tuple[int, float]]]:
-    database.open()
-    return database.summary()

@@ -163,17 +163,17 @@ class Window:
             lane.loading = False
             self._settle(lane)
 
-    def ack(self, seq: int) -> bool:
-        """It is out. False if it was not in flight (a late outcome)."""
+    def ack(self, seq: int) -> Entry | None:
+        """It is out. The message, None if it was not in flight (a late outcome)."""
         lane = self._flight.pop(seq, None)
         if lane is None:
-            return False
+            return None
         lane.in_flight = False
         lane.until = 0.0
-        del lane.loaded[0]
+        head = lane.loaded.pop(0)
         self._loaded -= 1
         self._settle(lane)
-        return True
+        return head
 
     def nack(self, seq: int, now: float) -> Entry | None:
         """It was refused: its lane is parked. The message, None if it was not in flight."""

@@ -23,6 +23,7 @@ PARTS = {
     "endpoints": "A look at all endpoints of a real Asterisk 22",
     "queued": "Asterisk 22's outbound websocket: what it queued while nobody listened",
     "recordings": "Recordings: search, index, MP3, ZIP",
+    "sftp": "Files between hosts: put and get of 200 MB over SSH",
     "requests": "Requests by mail: from the mail to the answer",
 }
 

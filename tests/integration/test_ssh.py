@@ -7,7 +7,7 @@ import os
 import socket
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from ssh.remote import run
 from ssh.transfer import Files
 from tests.servers import sshd
 from tests.servers.sshd import Sshd
+from tests.servers.waiting import wait_until
 
 if (_reason := sshd.unavailable_reason()) is not None:
     pytest.skip(_reason, allow_module_level=True)
@@ -244,18 +245,28 @@ def test_what_cannot_be_got(files: Files, tmp_path: Path) -> None:
     assert not target.exists()
 
 
-# paramiko's own thread for reading ahead ends with a traceback when the connection is cut
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def sizes(folder: Path, pattern: str) -> int:
+    return sum(each.stat().st_size for each in folder.glob(pattern))
+
+
+def cut_when(server: Sshd, condition: Callable[[], bool]) -> None:
+    def cut() -> None:
+        wait_until(condition, "some of it has been moved", every=0.005)
+        server.cut()
+
+    threading.Thread(target=cut, daemon=True).start()
+
+
 def test_a_get_that_is_cut_is_resumed(tmp_path: Path) -> None:
     source, target = tmp_path / "source", tmp_path / "target"
     data = os.urandom(8 * MB)
     source.write_bytes(data)
     target.write_bytes(b"old")
     with Sshd() as server:
-        with Connection.open(server.place()) as connection:
-            threading.Timer(0.5, server.cut).start()
+        with Connection.open(server.place(bandwidth=32_000)) as connection:
+            cut_when(server, lambda: sizes(tmp_path, ".target.*") > MB)
             with pytest.raises(SshUnreachable):
-                Files(connection).get(str(source), target, deadline=30, rate=4 * MB)
+                Files(connection).get(str(source), target, deadline=30)
         assert target.read_bytes() == b"old"
         with Connection.open(server.place()) as connection:
             moved = Files(connection).get(str(source), target, deadline=30)
@@ -297,10 +308,10 @@ def test_a_put_that_is_cut_is_resumed(tmp_path: Path) -> None:
     data = os.urandom(8 * MB)
     source.write_bytes(data)
     with Sshd() as server:
-        with Connection.open(server.place()) as connection:
-            threading.Timer(0.5, server.cut).start()
+        with Connection.open(server.place(bandwidth=32_000)) as connection:
+            cut_when(server, lambda: sizes(tmp_path, ".target.*") > MB)
             with pytest.raises(SshUnreachable):
-                Files(connection).put(source, str(target), deadline=30, rate=4 * MB, replace=True)
+                Files(connection).put(source, str(target), deadline=30, replace=True)
         assert not target.exists()
         with Connection.open(server.place()) as connection:
             moved = Files(connection).put(source, str(target), deadline=30, replace=True)
@@ -310,10 +321,10 @@ def test_a_put_that_is_cut_is_resumed(tmp_path: Path) -> None:
 
 def test_a_transfer_that_takes_too_long(server: Sshd, tmp_path: Path) -> None:
     (tmp_path / "source").write_bytes(b"x" * MB)
-    with Connection.open(server.place()) as connection:
+    with Connection.open(server.place(bandwidth=800)) as connection:
         files = Files(connection)
         with pytest.raises(SshUnreachable, match=r"no answer within|took too long"):
-            files.get(str(tmp_path / "source"), tmp_path / "target", deadline=0.5, rate=100_000)
+            files.get(str(tmp_path / "source"), tmp_path / "target", deadline=0.5)
     assert not (tmp_path / "target").exists()
 
 

@@ -21,8 +21,8 @@ class Tls(NamedTuple):
     key: Path
 
 
-def make(folder: Path, name: str = "localhost") -> Tls:
-    """Files in `folder`; the certificate is for `name` and 127.0.0.1."""
+def make(folder: Path, name: str = "localhost", address: str = "127.0.0.1") -> Tls:
+    """Files in `folder`; the certificate is for `name` and `address`."""
     now = datetime.datetime.now(datetime.UTC)
     span = (now - datetime.timedelta(hours=1), now + datetime.timedelta(days=2))
     authority = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "arimonitor tests")])
@@ -40,9 +40,7 @@ def make(folder: Path, name: str = "localhost") -> Tls:
         )
 
     ca = builder(authority, ca_key.public_key()).add_extension(x509.BasicConstraints(True, 0), critical=True)
-    names = x509.SubjectAlternativeName(
-        [x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-    )
+    names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.ip_address(address))])
     own = builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]), key.public_key())
     files = Tls(folder / "ca.pem", folder / "cert.pem", folder / "key.pem")
     files.ca.write_bytes(ca.sign(ca_key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))

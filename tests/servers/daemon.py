@@ -23,6 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tests.servers.here import HERE, Place
 from tests.servers.waiting import DEADLINE, wait_until
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -49,9 +50,22 @@ def toml(config: Mapping[str, Any]) -> str:
 
 
 class ArimonitorDaemon:
-    """One daemon and its folder: configuration, data, logs."""
+    """One daemon and its folder: configuration, data, logs.
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
+    `at`: where it runs; `tree`: the product's packages that it runs from; `launcher`: what stands for
+    `-m daemon` of Python's arguments.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: Mapping[str, Any],
+        *,
+        at: Place = HERE,
+        tree: Path = REPOSITORY,
+        launcher: Sequence[str] = ("-m", "daemon"),
+    ) -> None:
+        self.at, self.tree, self.launcher = at, tree, tuple(launcher)
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.file = folder / "arimonitor.toml"
@@ -84,8 +98,8 @@ class ArimonitorDaemon:
     def command(self, *words: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
         """Run `arimonitor WORDS` until it ends by itself."""
         return subprocess.run(
-            [sys.executable, "-m", "daemon", *words],
-            cwd=REPOSITORY,
+            [*self.at.prefix, sys.executable, "-m", "daemon", *words],
+            cwd=self.tree,
             env=self.environ,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -100,8 +114,8 @@ class ArimonitorDaemon:
             raise RuntimeError("it runs already")
         with (self.folder / "output").open("ab") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "daemon", "run", "-c", str(self.file)],
-                cwd=REPOSITORY,
+                [*self.at.prefix, sys.executable, *self.launcher, "run", "-c", str(self.file)],
+                cwd=self.tree,
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -185,7 +199,7 @@ class ArimonitorDaemon:
     # -- what it says ------------------------------------------------------------
     def connect(self, seconds: float = 10.0) -> socket.socket:
         """A connection to its console."""
-        return socket.create_connection(self.address, seconds)
+        return self.at.connect(self.address, seconds)
 
     def ask(self, *words: str) -> dict[str, Any]:
         """The console's whole answer to a command in JSON."""

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.servers import certificate
+from tests.servers.here import HERE, Place
 from tests.servers.lifetime import Lifetime
 from tests.servers.rabbitmq import free_port
 
@@ -44,7 +45,7 @@ disable_plaintext_auth = yes
 auth_mechanisms = plain login {mechanisms}
 auth_username_format = %Ln
 auth_failure_delay = 0
-listen = 127.0.0.1
+listen = {address}
 mail_location = maildir:{base}/mail/%n
 mail_uid = {user}
 mail_gid = {group}
@@ -77,13 +78,13 @@ service imap-login {{
 }}
 service lmtp {{
   inet_listener lmtp {{
-    address = 127.0.0.1
+    address = {address}
     port = {lmtp_port}
   }}
 }}
 service auth {{
   inet_listener {{
-    address = 127.0.0.1
+    address = {address}
     port = {auth_port}
   }}
 }}
@@ -131,18 +132,18 @@ class Dovecot(Lifetime):
     `extra`: lines of its configuration (BASE is its folder); `introspection`: a URL, for XOAUTH2.
     """
 
-    host = "127.0.0.1"
     username = "monitor"
     password = "segredo-1234"
 
-    def __init__(self, extra: str = "", introspection: str = "") -> None:
+    def __init__(self, extra: str = "", introspection: str = "", at: Place = HERE) -> None:
+        self._at, self.host = at, at.address
         self.base = Path(tempfile.mkdtemp(prefix="arimonitor-dovecot-"))
         self.base.chmod(0o755)
         self.port, self.plain_port = free_port(), free_port()
         self.lmtp_port, self.auth_port = free_port(), free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self._extra, self._introspection = extra, introspection
-        tls = certificate.make(self.base)
+        tls = certificate.make(self.base, address=at.address)
         self.ca = tls.ca
         (self.base / "run").mkdir()
         (self.base / "mail").mkdir()
@@ -156,6 +157,7 @@ class Dovecot(Lifetime):
         oauth2 = _OAUTH2.format(base=self.base) if self._introspection else ""
         conf = _CONF.format(
             base=self.base,
+            address=self.host,
             name=self.base.name,
             user=self._user,
             group=self._user,
@@ -177,7 +179,7 @@ class Dovecot(Lifetime):
         (self.base / "run" / "master.pid").unlink(missing_ok=True)
         with (self.base / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                [str(_PROGRAM), "-F", "-c", str(self.base / "dovecot.conf")],
+                [*self._at.prefix, str(_PROGRAM), "-F", "-c", str(self.base / "dovecot.conf")],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -23,6 +23,7 @@ from typing import Self
 
 from tests.servers import certificate
 from tests.servers.dovecot import Dovecot
+from tests.servers.here import HERE, Place
 from tests.servers.lifetime import Lifetime
 from tests.servers.rabbitmq import free_port
 
@@ -43,7 +44,7 @@ mydestination =
 mynetworks =
 alias_maps =
 alias_database =
-inet_interfaces = 127.0.0.1
+inet_interfaces = {address}
 inet_protocols = ipv4
 maillog_file = {base}/maillog
 maillog_file_prefixes = {base}
@@ -54,7 +55,7 @@ smtpd_tls_security_level = may
 smtpd_tls_auth_only = yes
 smtpd_sasl_auth_enable = yes
 smtpd_sasl_type = dovecot
-smtpd_sasl_path = inet:127.0.0.1:{auth_port}
+smtpd_sasl_path = inet:{address}:{auth_port}
 smtpd_relay_restrictions = permit_sasl_authenticated, reject
 smtpd_recipient_restrictions =
   check_recipient_access inline:{{
@@ -63,7 +64,7 @@ smtpd_recipient_restrictions =
   permit_sasl_authenticated
   reject
 virtual_mailbox_domains = example.com
-virtual_transport = lmtp:inet:127.0.0.1:{lmtp_port}
+virtual_transport = lmtp:inet:{address}:{lmtp_port}
 virtual_mailbox_maps = static:ok
 local_recipient_maps =
 default_transport = error:no external mail in tests
@@ -106,16 +107,18 @@ def unavailable_reason() -> str | None:
 
 
 class Postfix(Lifetime):
-    """One server that a test owns; it knows the users of `dovecot` and delivers to it. `limit` in bytes."""
+    """One server that a test owns; it knows the users of `dovecot` and delivers to it. `limit` in bytes.
 
-    host = "127.0.0.1"
+    It runs where `dovecot` does.
+    """
 
-    def __init__(self, dovecot: Dovecot, limit: int = 40_000_000) -> None:
+    def __init__(self, dovecot: Dovecot, limit: int = 40_000_000, at: Place = HERE) -> None:
+        self._at, self.host = at, at.address
         self.username, self.password = dovecot.username, dovecot.password
         self.base = Path(tempfile.mkdtemp(prefix="arimonitor-postfix-"))
         self.base.chmod(0o755)
         self.port, self.tls_port = free_port(), free_port()
-        self.ca = certificate.make(self.base).ca
+        self.ca = certificate.make(self.base, address=at.address).ca
         self._process: subprocess.Popen[bytes] | None = None
         config = self.base / "config"
         config.mkdir()
@@ -123,6 +126,7 @@ class Postfix(Lifetime):
             _MAIN.format(
                 base=self.base,
                 limit=limit,
+                address=self.host,
                 auth_port=dovecot.auth_port,
                 lmtp_port=dovecot.lmtp_port,
             )
@@ -145,7 +149,7 @@ class Postfix(Lifetime):
         """Start it and wait until it greets."""
         with (self.base / "output").open("ab") as output:
             self._process = subprocess.Popen(
-                [str(_MASTER), "-c", str(self.base / "config"), "-d"],
+                [*self._at.prefix, str(_MASTER), "-c", str(self.base / "config"), "-d"],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -180,10 +184,26 @@ class Postfix(Lifetime):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
+    def freeze(self) -> None:
+        """SIGSTOP: what is connected stays so, nothing answers."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def kill(self) -> None:
+        """kill -9 of all of it."""
+        if self._process is not None:
+            self._signal(signal.SIGKILL)
+            self._process.wait(10)
+            self._process = None
+
     def stop(self) -> None:
         """End it, with all its processes."""
         if self._process is not None:
             if self._process.poll() is None:
+                self.thaw()
                 self._signal(signal.SIGTERM)
                 try:
                     self._process.wait(10)

@@ -19,7 +19,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -29,13 +28,14 @@ from typing import Self
 
 import pika
 
+from tests.servers.here import HERE, Place, as_user
 from tests.servers.lifetime import Lifetime
 from tests.servers.ports import free_port
 
 _BIN = Path("/usr/lib/rabbitmq/bin")
 _START_DEADLINE = 60.0
 _CONF = """\
-listeners.tcp.default = 127.0.0.1:{port}
+listeners.tcp.default = {address}:{port}
 loopback_users = none
 log.console = false
 vm_memory_high_watermark.absolute = 512MB
@@ -68,21 +68,19 @@ def unavailable_reason() -> str | None:
 class RabbitMQ(Lifetime):
     """One RabbitMQ node that a test owns; `tls` = (CA file, certificate, key) adds a TLS listener."""
 
-    host = "127.0.0.1"
     username = "guest"
     password = "guest"
     vhost = "/"
 
-    def __init__(self, tls: tuple[Path, Path, Path] | None = None) -> None:
+    def __init__(self, tls: tuple[Path, Path, Path] | None = None, at: Place = HERE) -> None:
+        self._at, self.host = at, at.address
         self.port = free_port()
         self.tls_port = free_port() if tls else None
         self.base = Path(tempfile.mkdtemp(prefix="arimonitor-rabbitmq-"))
         self._epmd_port, self._dist_port = free_port(), free_port()
         self.node = f"t{self.port}@localhost"
-        self._user: dict[str, str] = {}
-        if os.geteuid() == 0:
-            self._user = {"user": "rabbitmq", "group": "rabbitmq"}
-        conf = _CONF.format(port=self.port)
+        self._user = "rabbitmq" if os.geteuid() == 0 else ""
+        conf = _CONF.format(address=at.address, port=self.port)
         if tls is not None:
             copies = [Path(shutil.copy(source, self.base)) for source in tls]
             conf += _TLS_CONF.format(port=self.tls_port, ca=copies[0], cert=copies[1], key=copies[2])
@@ -115,6 +113,7 @@ class RabbitMQ(Lifetime):
         }
 
     def _spawn(self, argv: list[str], output: str) -> subprocess.Popen[bytes]:
+        argv, user = as_user(self._at, self._user, *argv)
         with (self.base / output).open("ab") as out:
             return subprocess.Popen(
                 argv,
@@ -124,8 +123,8 @@ class RabbitMQ(Lifetime):
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                extra_groups=[] if self._user else None,
-                **self._user,  # type: ignore[call-overload]
+                extra_groups=[] if user else None,
+                **user,  # type: ignore[call-overload]
             )
 
     def start(self) -> Self:
@@ -134,17 +133,17 @@ class RabbitMQ(Lifetime):
             # In the foreground and first: else the server leaves a detached one behind.
             argv = ["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]
             self._epmd = self._spawn(argv, "epmd.out")
-            self._await_port(self._epmd_port, greet=False)
+            self._await_port(("127.0.0.1", self._epmd_port), greet=False)
         self._wrapper = self._spawn([str(_BIN / "rabbitmq-server")], "server.out")
-        self._await_port(self.port, greet=True)
+        self._await_port((self.host, self.port), greet=True)
         # It listens before its start is over: rabbitmqctl would still find half a node.
         self.rabbitmqctl("await_startup")
         return self
 
-    def _await_port(self, port: int, *, greet: bool) -> None:
+    def _await_port(self, address: tuple[str, int], *, greet: bool) -> None:
         deadline = time.monotonic() + _START_DEADLINE
         while time.monotonic() < deadline:
-            with contextlib.suppress(OSError), socket.create_connection((self.host, port), 1.0) as link:
+            with contextlib.suppress(OSError), self._at.connect(address, 1.0) as link:
                 if not greet:
                     return
                 link.settimeout(5.0)
@@ -155,7 +154,7 @@ class RabbitMQ(Lifetime):
                 break
             time.sleep(0.05)  # an outside program: there is nothing to wait on but its port
         out = (self.base / "server.out").read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"RabbitMQ on port {port} did not start: {out}")
+        raise RuntimeError(f"RabbitMQ on port {address[1]} did not start: {out}")
 
     @property
     def pid(self) -> int:
@@ -211,16 +210,17 @@ class RabbitMQ(Lifetime):
 
     def rabbitmqctl(self, *args: str) -> str:
         """Run one rabbitmqctl command on it; its standard output."""
+        argv, user = as_user(self._at, self._user, str(_BIN / "rabbitmqctl"), "-q", "-n", self.node, *args)
         done = subprocess.run(
-            [str(_BIN / "rabbitmqctl"), "-q", "-n", self.node, *args],
+            argv,
             env=self._environment(),
             cwd=self.base,
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=90,
             check=False,
-            extra_groups=[] if self._user else None,
-            **self._user,  # type: ignore[call-overload]
+            extra_groups=[] if user else None,
+            **user,  # type: ignore[call-overload]
         )
         if done.returncode != 0:
             raise RuntimeError(f"rabbitmqctl {args}: {done.stdout!r} {done.stderr!r}")

@@ -27,6 +27,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from ssh.connection import Place
+from tests.servers.here import HERE
+from tests.servers.here import Place as PlaceOfServer
 from tests.servers.lifetime import Lifetime
 from tests.servers.rabbitmq import free_port
 
@@ -34,7 +36,7 @@ _PROGRAM = "/usr/sbin/sshd"
 _DEADLINE = 60.0
 _CONF = """\
 Port {port}
-ListenAddress 127.0.0.1
+ListenAddress {address}
 HostKey {base}/host_key
 PidFile {base}/sshd.pid
 AuthorizedKeysFile {base}/authorized_keys
@@ -47,6 +49,8 @@ Subsystem sftp internal-sftp
 UseDNS no
 LogLevel VERBOSE
 MaxStartups 100
+# Nobody's .bashrc: what it does takes its time, and leaves locks behind when a session is killed.
+SetEnv HOME={base}
 {more}
 """
 
@@ -63,9 +67,8 @@ def unavailable_reason() -> str | None:
 class Sshd(Lifetime):
     """One sshd that a test owns; `more` are further lines of its configuration."""
 
-    host = "127.0.0.1"
-
-    def __init__(self, more: str = "") -> None:
+    def __init__(self, more: str = "", at: PlaceOfServer = HERE) -> None:
+        self._at, self.host = at, at.address
         self.port = free_port()
         self.base = Path(tempfile.mkdtemp(prefix="arimonitor-sshd-"))
         self.user = getpass.getuser()
@@ -75,13 +78,15 @@ class Sshd(Lifetime):
             _keygen(self.base / name)
         shutil.copy(self.base / "key.pub", self.base / "authorized_keys")
         self.trust()
-        (self.base / "sshd_config").write_text(_CONF.format(port=self.port, base=self.base, more=more))
+        (self.base / "sshd_config").write_text(
+            _CONF.format(address=self.host, port=self.port, base=self.base, more=more)
+        )
         self._process: subprocess.Popen[bytes] | None = None
 
     def trust(self) -> None:
         """Put its present host key into known_hosts."""
         key = (self.base / "host_key.pub").read_text().split()[:2]
-        self.known_hosts.write_text(f"[127.0.0.1]:{self.port} {' '.join(key)}\n")
+        self.known_hosts.write_text(f"[{self.host}]:{self.port} {' '.join(key)}\n")
 
     def restrict(self, options: str) -> None:
         """The key's options in authorized_keys, such as `restrict,command="..."`."""
@@ -120,7 +125,7 @@ class Sshd(Lifetime):
             Path("/run/sshd").mkdir(exist_ok=True)
         with (self.base / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [_PROGRAM, "-D", "-e", "-f", str(self.base / "sshd_config")],
+                [*self._at.prefix, _PROGRAM, "-D", "-e", "-f", str(self.base / "sshd_config")],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

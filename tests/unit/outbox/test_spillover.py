@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from daemon.outbox.database import row_of
+from daemon.outbox.rows import row_of
 from daemon.outbox.spillover import Spillover
 from tests.unit.outbox.make import message
 

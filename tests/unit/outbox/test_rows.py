@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from daemon.outbox.database import key_of, row_of
+from daemon.outbox.rows import key_of, row_of
 from tests.unit.outbox.make import message
 
 

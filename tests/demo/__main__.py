@@ -1,0 +1,223 @@
+"""`make demo`: two hosts on one machine with the real servers and calls, and keys to break them.
+
+    python -m gevent.monkey --module tests.demo [--script "5s s 10s k 20s r 25s q"]
+
+Nothing of this machine is touched: the hosts are network namespaces (tests/servers/hosts.py), all servers
+are its own, in folders that are gone afterwards. Root; the packages are what `make test-deps` installs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import select
+import sys
+import termios
+import time
+import tty
+from collections import Counter, deque
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from itertools import pairwise
+
+from kazoo.client import KazooClient
+from kazoo.exceptions import KazooException
+from kazoo.handlers.gevent import SequentialGeventHandler
+
+from tests.demo.view import Frame, NodeView, render
+from tests.system.faults.acts import Stage
+from tests.system.faults.cluster import NAMESPACE, Cluster, unavailable_reason
+from tests.system.faults.collecting import Chronicle
+from tests.system.faults.posts import Boxes, Postman
+from tests.system.faults.scenario import Act, seconds
+from tests.system.faults.watching import Consumer
+
+CALLS, MAILS = 10.0, 0.15  # a second; 600 mails an hour are answered
+EVERY = 0.25  # seconds between two pictures
+LATELY = 30.0
+ACTS = {
+    "k": (Act(0, "kill9", ("master",)), "is dead (kill -9)"),
+    "f": (Act(0, "freeze", ("master",)), "is frozen"),
+    "c": (Act(0, "cut", ("all-from", "master", "")), "is cut off"),
+}
+
+
+class Demo:
+    """The cluster, its load, and what is shown of it."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self._stage = Stage(cluster, Chronicle(cluster))
+        self._began = time.monotonic()
+        self._troubles: dict[str, str] = {}
+        self._events: deque[str] = deque(maxlen=50)
+        self._number = 0
+        self._master = ""
+        self._boxes = Boxes(cluster.imap)
+        self._marks = _Marks(cluster.zookeeper.hosts)
+
+    def key(self, key: str) -> bool:
+        """Do what a key says; False: to end."""
+        if key == "q":
+            return False
+        if key == "s":
+            self._say("switchover")
+            with suppress(Exception):
+                self.cluster.master().daemon.ctl("switchover")
+        elif key == "r":
+            self._say("everything is restored")
+            self._stage.heal()
+            self._troubles.clear()
+        elif key in ACTS:
+            act, what = ACTS[key]
+            self._number += 1
+            self._stage.begin(self._number, act)
+            node = next(iter(self._stage.going[self._number].nodes), "")
+            self._troubles[node] = what
+            self._say(f"{node} {what}")
+        return True
+
+    def frame(self, consumer: Consumer, postman: Postman) -> Frame:
+        """How it is now."""
+        statuses = {node.name: self.cluster.ask(node) for node in self.cluster.nodes.values()}
+        for name, status in statuses.items():
+            if status.get("role") == "master" and name != self._master:
+                self._say(f"{name} is master")
+                self._master = name
+        steady, came = self.cluster.exchange.steady, list(consumer.consumed)
+        ids = {each.id for each in came if each.call}
+        return Frame(
+            time.monotonic() - self._began,
+            [NodeView(name, status, self._troubles.get(name, "")) for name, status in statuses.items()],
+            {host: self.cluster.mode(host) for host in self.cluster.zookeepers()},
+            steady.started,
+            steady.playing,
+            len(steady.emitted),
+            len(ids),
+            sum(1 for each in came if each.call) - len(ids),
+            len({(fact.call, fact.type) for fact in list(steady.emitted)} - consumer.facts),
+            Counter(each.node for each in came if each.call),
+            len(postman.mailed),
+            len({each.answers for each in self._boxes.answers() if each.kind != "queued"}),
+            _silence([each.at for each in came if each.at > time.time() - LATELY]),
+            self._marks.read(),
+            tuple(self._events),
+        )
+
+    def close(self) -> None:
+        """Heal, so that everything can be ended."""
+        self._stage.heal()
+        self._marks.close()
+
+    def _say(self, what: str) -> None:
+        self._events.append(f"{time.monotonic() - self._began:6.1f} s  {what}")
+
+
+class _Marks:
+    """How far is published, as ZooKeeper has it; a client of the demo's own."""
+
+    def __init__(self, hosts: str) -> None:
+        self._client = KazooClient(hosts, handler=SequentialGeventHandler(), timeout=4.0)
+        self._client.start_async()
+
+    def read(self) -> dict[str, str]:
+        """By Asterisk and broker; {} where ZooKeeper does not answer."""
+        found = {}
+        with suppress(KazooException, self._client.handler.timeout_exception):
+            if self._client.connected:
+                for asterisk in self._children(f"{NAMESPACE}/pub"):
+                    for broker in self._children(f"{NAMESPACE}/pub/{asterisk}"):
+                        _, stat = self._client.get_async(f"{NAMESPACE}/pub/{asterisk}/{broker}").get(
+                            timeout=1
+                        )
+                        age = time.time() - stat.mtime / 1000
+                        found[f"{asterisk} to {broker}"] = f"mark {stat.version}, {age:.1f} s old"
+        return found
+
+    def _children(self, path: str) -> list[str]:
+        return sorted(self._client.get_children_async(path).get(timeout=1))
+
+    def close(self) -> None:
+        """End the session."""
+        self._client.stop()
+        self._client.close()
+
+
+def _silence(moments: list[float]) -> float:
+    """The longest time between two of them, or since the last."""
+    steps = [*moments, time.time()]
+    return max((after - before for before, after in pairwise(steps)), default=0.0)
+
+
+@contextmanager
+def _screen() -> Iterator[None]:
+    """The terminal shows the demo only, and gives keys as they are pressed."""
+    before = termios.tcgetattr(sys.stdin)
+    tty.setcbreak(sys.stdin)
+    sys.stdout.write("\x1b[?1049h\x1b[?25l")
+    try:
+        yield
+    finally:
+        sys.stdout.write("\x1b[?25h\x1b[?1049l")
+        sys.stdout.flush()
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+def _run(demo: Demo, script: list[tuple[float, str]], *, live: bool) -> None:
+    began, shown = time.monotonic(), 0.0
+    postman = Postman(demo.cluster.imap, "demo", 0)
+    demo.cluster.exchange.steady.start(CALLS, demo.cluster.exchange.now())
+    postman.start(MAILS)
+    with Consumer(demo.cluster.mailbox) as consumer:
+        going = True
+        while going:
+            frame = demo.frame(consumer, postman)
+            lines = render(frame, colour=live)
+            if live:
+                sys.stdout.write("\x1b[H" + "".join(f"{line}\x1b[K\n" for line in lines) + "\x1b[J")
+                sys.stdout.flush()
+            elif time.monotonic() - shown > 2.0:
+                shown = time.monotonic()
+                print("\n".join(lines), flush=True)
+            keys = [key for at, key in script if at <= time.monotonic() - began]
+            script = script[len(keys) :]
+            if live and select.select([sys.stdin], [], [], EVERY)[0]:
+                keys.append(os.read(sys.stdin.fileno(), 1).decode("ascii", "replace").lower())
+            elif not live:
+                time.sleep(EVERY)
+            for key in keys:
+                going = going and demo.key(key)
+        demo.cluster.exchange.steady.finish()
+        postman.finish()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("--script", default="", help="keys at times, in place of a person's")
+    words = parser.parse_args().script.split()
+    script = [(seconds(at), key) for at, key in zip(words[::2], words[1::2], strict=True)]
+    if reason := unavailable_reason():
+        print(f"the demo can't be shown here: {reason}")
+        return 3
+    live = sys.stdin.isatty() and sys.stdout.isatty() and not script
+    if not live and not script:
+        print("the demo needs a terminal, or a --script")
+        return 2
+    print(
+        "two hosts, three ZooKeepers, RabbitMQ, Dovecot and Postfix are started: some 15 seconds", flush=True
+    )
+    with Cluster() as cluster:
+        demo = Demo(cluster)
+        try:
+            if live:
+                with _screen():
+                    _run(demo, script, live=True)
+            else:
+                _run(demo, script, live=False)
+        finally:
+            demo.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
