@@ -69,6 +69,14 @@ class _Move:
         return f".{self.new.rpartition('/')[2]}.{self.request_id}.part"
 
 
+@dataclass(slots=True)
+class _Done:
+    """Which steps are this run's own, or were found done by an earlier one: only they are undone."""
+
+    written: bool = False
+    kept: bool = False
+
+
 class MacChange:
     """The work of MACCHANGE. `passed` is called after each step: a test ends the process there.
 
@@ -123,7 +131,7 @@ class MacChange:
             with session(move.server, self._reach) as connection:
                 files = Files(connection)
                 known = known or _found(files, move, lost)
-                return not known or self._undo(files, move, journal, known)
+                return not known or self._undo(files, move, journal, known, _Done(True, True))
         except (RequestError, TransientError) as error:
             log.error("request %s may have left a half move behind: %s", request.request_id, error)
             return False
@@ -131,23 +139,26 @@ class MacChange:
     def _move(
         self, files: Files, move: _Move, journal: Journal, known: dict[str, object]
     ) -> dict[str, object]:
-        content = b""
+        content, done = b"", _Done()
         if not known and (lost := self._begun_by(move.request_id)):
             known = _found(files, move, lost)
             if known:
                 journal.write(known)
-        if known.get("state") != "begun" or not _goes_on(files, move, known):
+        if known.get("state") == "begun" and _goes_on(files, move, known):
+            done.written, done.kept = True, _sha256(files, move.old) is None
+        else:
             known, content = _planned(files, move)
             journal.write(known)
         self._passed("begun")
         try:
             if content:
                 _write(files, move, known, content)
+                done.written = True
             self._passed("written")
-            _keep_old(files, move, known)
+            done.kept = _keep_old(files, move, known) or done.kept
             self._passed("kept")
         except (SshError, RequestError):
-            self._undo(files, move, journal, known)
+            self._undo(files, move, journal, known, done)
             raise
         known = {**known, "state": "moved"}
         journal.write(known)
@@ -158,13 +169,21 @@ class MacChange:
         self._passed("moved")
         return known
 
-    def _undo(self, files: Files, move: _Move, journal: Journal, known: dict[str, object]) -> bool:
-        """Back to how it was, as far as it is ours; False: the server is away, the next run sees to it."""
+    def _undo(
+        self, files: Files, move: _Move, journal: Journal, known: dict[str, object], done: _Done
+    ) -> bool:
+        """Back to how it was, as far as it is ours; False: the server is away, the next run sees to it.
+
+        A node that was frozen may find what it did not do itself: the one that took its request over has
+        ended the move, and told it.
+        """
         try:
-            _end_rename(files, move, known)
-            if _sha256(files, move.old) is None and _sha256(files, move.backup) == known["old"]:
-                files.rename(move.backup, move.old)
-            if _sha256(files, move.old) is not None and _sha256(files, move.new) == known["new"]:
+            if done.kept:
+                _end_rename(files, move, known)
+                if _sha256(files, move.old) is None and _sha256(files, move.backup) == known["old"]:
+                    files.rename(move.backup, move.old)
+            left = done.written and _sha256(files, move.old) is not None
+            if left and _sha256(files, move.new) == known["new"]:
                 files.remove(move.new)
             with contextlib.suppress(SshRefused):  # where we may not write, there is none
                 files.remove(f"{move.new.rpartition('/')[0]}/{move.temporary}")
@@ -189,17 +208,18 @@ def _write(files: Files, move: _Move, known: dict[str, object], content: bytes) 
         ) from error  # fmt: skip
 
 
-def _keep_old(files: Files, move: _Move, known: dict[str, object]) -> None:
-    """The old file gets its other name, if it is still the one that was looked at."""
+def _keep_old(files: Files, move: _Move, known: dict[str, object]) -> bool:
+    """The old file gets its other name, if it is still the one that was looked at; False: it has it."""
     old = _sha256(files, move.old)
     try:
         if old == known["old"]:
             files.rename(move.old, move.backup)
-            return
+            return True
     except AlreadyThere as error:
         raise _changed_meanwhile(move) from error
     if old is not None or _sha256(files, move.backup) != known["old"]:
         raise _changed_meanwhile(move)
+    return False
 
 
 def _changed_meanwhile(move: _Move) -> RequestError:

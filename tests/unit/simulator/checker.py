@@ -60,8 +60,11 @@ def _mailbox(site: Site, stories: Sequence[Story]) -> Iterator[str]:
 
 
 def _files(host: Host, records: Sequence[Record]) -> Iterator[str]:
-    """The owner has the file, once, in the right folder; others have it in superseded/ at most."""
-    there = {(folder, name) for folder, names in host.files().items() for name in names}
+    """The owner has the file, once, in the right folder; others have it in superseded/ at most.
+
+    What a killed courier left half written (.NAME.part) is no file yet, and goes at the next start.
+    """
+    there = {(f, name) for f, names in host.files().items() for name in names if not name.startswith(".")}
     for record in records:
         name, folder = f"{record.request.request_id}.json", policy.folder_of(record)
         mine = host.name == record.owner and folder is not None

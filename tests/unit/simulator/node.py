@@ -12,6 +12,8 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from daemon.errors import PermanentError, TransientError
 from daemon.jobs.answering import Answering
 from daemon.jobs.book import Book
@@ -22,10 +24,12 @@ from daemon.jobs.dispatcher import Dispatcher
 from daemon.jobs.failpoints import POINTS
 from daemon.jobs.leftovers import Leftovers
 from daemon.jobs.macchange import MacChange
+from daemon.jobs.model import Record
 from daemon.jobs.placing import Node as Member
+from daemon.jobs.recordfile import RecordFile, _row
 from daemon.jobs.policy import Limits
 from daemon.jobs.records import Deposed, Fenced, Held
-from daemon.jobs.recordtable import Table
+from daemon.jobs.recordtable import Row, Table
 from daemon.jobs.runner import Lane
 from daemon.jobs.spool import Spool
 from daemon.jobs.takeover import Takeover
@@ -59,6 +63,20 @@ class MemoryTable(Table):
             isolation_level=None,
             check_same_thread=False,
         )
+
+
+    def change(self, row: Row, expected: int, epoch: int) -> None:
+        """-1: as ZooKeeper does it, where a worker's change needs its version only."""
+        super().change(row, expected, self.fact("epoch") if epoch == -1 else epoch)
+
+
+class SharedFile(RecordFile):
+    """One file for two nodes, with the fences of ZooKeeper."""
+
+    def change(self, new: Record, expected: int, *, as_master: bool = False) -> Record:
+        changed = msgspec.structs.replace(new, version=expected + 1)
+        self._guarded(self._table.change, _row(changed), expected, new.epoch if as_master else -1)
+        return changed
 
 
 @dataclass

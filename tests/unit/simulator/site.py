@@ -22,7 +22,7 @@ from tests.unit.simulator import machines
 from tests.unit.simulator.cluster import Cluster
 from tests.unit.simulator.machines import HostFiles, PhoneServer
 from tests.unit.simulator.mailserver import ACCESS, Link, MailServer, WayOut
-from tests.unit.simulator.node import Host, MemoryTable, Node
+from tests.unit.simulator.node import Host, MemoryTable, Node, SharedFile
 from tests.unit.simulator.world import Decisions, World, trouble_of
 
 PERSON, ADMIN = "person@example.com", "admin@example.com"
@@ -131,7 +131,7 @@ class Site:
 
     def store(self, node: Node) -> RecordStore:
         """The records as a node reaches them."""
-        store = RecordFile(Path(), node.records)
+        store = (RecordFile if self.cluster is None else SharedFile)(Path(), node.records)
         store._table = MemoryTable(next(iter(self.hosts.values())).database)
         return store
 
