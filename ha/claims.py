@@ -69,6 +69,7 @@ class Claims:
         self._root = root
         self._copy: dict[str, Claim] = {}
         self._listeners: list[Changed] = []
+        self._whole: list[Callable[[], None]] = []
         self._news: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         self._connected = Event()
         self._reads = 0
@@ -86,6 +87,10 @@ class Claims:
     def on_change(self, listener: Changed) -> None:
         """Tell it of every change of the copy."""
         self._listeners.append(listener)
+
+    def on_whole(self, listener: Callable[[], None]) -> None:
+        """Tell it when all was read: at the beginning, and when ZooKeeper is back."""
+        self._whole.append(listener)
 
     @property
     def connected(self) -> bool:
@@ -216,7 +221,9 @@ class Claims:
                     continue
                 if whole:
                     whole, keys = False, set()
-                    self._read_all()
+                    self.load()
+                    for listener in self._whole:
+                        listener()
                 else:
                     wanted, keys = sorted(keys), set()
                     self._read_these(wanted)
@@ -234,7 +241,8 @@ class Claims:
         except queue.Empty:
             return
 
-    def _read_all(self) -> None:
+    def load(self) -> None:
+        """Read all that is below the root into the copy."""
         before = set(self._copy)
         found: list[str] = []
         try:

@@ -92,7 +92,11 @@ class Answering:
         """Send what is due; seconds until the next look."""
         now = self._book.now()
         records = self._book.own("accepted", "assigned", "running", "produced", "replying")
-        due = [r for r in records if policy.step_of(r) in ("reply", "send") and r.not_before <= now]
+        due = [
+            r
+            for r in records
+            if policy.step_of(r) in ("reply", "send") and r.not_before <= now and not policy.lacks_outcome(r)
+        ]
         for record in records:
             if policy.needs_confirmation(record, now, self._book.limits()) and not self._held():
                 self._guarded(record, lambda r: self._confirm(r, records))
@@ -143,9 +147,9 @@ class Answering:
 
     def _answer(self, record: Record) -> None:
         book, now = self._book, self._book.now
-        found = record.state == "replying"
+        again, found = record.state == "replying", policy.may_be_answered(record)
         record = book.advance(record, lambda r: policy.replying(r, now()))
-        if not found:
+        if not again:
             book.write(record)
             book.reach("replying")
         answer = self._written(record)

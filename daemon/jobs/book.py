@@ -21,6 +21,7 @@ from daemon.errors import TransientError
 from daemon.jobs import placing, policy, requestfile
 from daemon.jobs.failpoints import Reach, nothing
 from daemon.jobs.model import Record, State
+from daemon.jobs.ondisk import Step, UntoldSteps
 from daemon.jobs.placing import Node
 from daemon.jobs.policy import Limits
 from daemon.jobs.records import Deposed, Fenced, Mastership, RecordStore
@@ -37,7 +38,7 @@ class Book:
 
     `owner` is this node's name; `limits` gives those in force. `nodes` gives
     all nodes as they are now; without it this one is alone, and everything is
-    its own.
+    its own. `untold` keeps what a work ended with while the records are away.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Book:
         zone: tzinfo,
         limits: Callable[[], Limits],
         nodes: Callable[[], Sequence[Node]] | None = None,
+        untold: UntoldSteps | None = None,
         reach: Reach = nothing,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -62,12 +64,18 @@ class Book:
         self.zone = zone
         self.limits = limits
         self._nodes = nodes
+        self._untold = untold
         self.reach = reach
         self.now = now
         self.statistics = RequestStatistics()
         self.counts: Mapping[State, int] = {}
         self.active: set[str] = set()
         """Ids that a lane of this process works on."""
+        self.rebuilt_at = 0.0
+        """UTC s: mails that came before may have been answered by records that are lost."""
+        self._generation = 0
+        self._kept: set[str] = set()
+        self._first_tell = True
         self.in_mailbox: frozenset[str] | None = None
         """uids of the mails that were in the mailbox at the last look; None: this node has not looked."""
         self._wakes: list[Event] = []
@@ -96,6 +104,16 @@ class Book:
     def place(self, record: Record) -> Node:
         """The node that has to do it."""
         return placing.owner_of(record.request, self.nodes(), self.owner)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the records of this node's files are there; before, nothing of its line goes on."""
+        return self.alone or self._generation == policy.generation_of(self.mastership.epoch) != 0
+
+    def settled(self, generation: int, rebuilt_at: float) -> None:
+        """They are, in this generation of epochs."""
+        self._generation, self.rebuilt_at = generation, rebuilt_at
+        self.nudge()
 
     def lead(self) -> None:
         """Before each effect that only the master may have. Raises Deposed where the lease does not count."""
@@ -140,6 +158,55 @@ class Book:
                 self.refresh()
                 return changed
         raise Fenced(f"{record.request.request_id} is changed faster than it can be read")
+
+    def conclude(self, record: Record, step: Callable[[Record], Record]) -> Record | None:
+        """What a work ended with: as `advance`, but where the records are away it is kept on the disk.
+
+        None: kept; `tell` goes on with it. Without `untold` raises TransientError as well.
+        """
+        try:
+            return self.advance(record, step)
+        except TransientError as error:
+            if self._untold is None:
+                raise
+            after = msgspec.structs.replace(step(record), epoch=self.mastership.epoch)
+            self.call(self._untold.keep, Step(before=record, after=after))
+            request_id = record.request.request_id
+            self._kept.add(request_id)
+            log.warning("request %s is %s, which is told later: %s", request_id, after.state, error)
+            return None
+
+    def tell(self) -> None:
+        """Everything that was kept, now that the records can be reached. Raises TransientError."""
+        if self._untold is None or not (self._kept or self._first_tell):
+            return
+        for step in self.call(self._untold.all):
+            request_id = step.before.request.request_id
+            self._kept.add(request_id)
+            try:
+                told = self._told(step)
+            except Fenced as error:
+                log.warning("what request %s ended with comes too late: %s", request_id, error)
+            else:
+                self.write(told)
+                log.info("request %s is %s", request_id, told.state)
+            self.call(self._untold.drop, request_id)
+            self._kept.discard(request_id)
+            self.nudge()
+        self._first_tell = False
+
+    def _told(self, step: Step) -> Record:
+        current = self.store.read(step.before.request.request_id)
+        if current is not None and not _as_far(current, step.before) and _as_far(current, step.after):
+            return current  # the answer was lost, not the change
+        return self.advance(
+            step.before,
+            lambda now: msgspec.structs.replace(step.after, version=now.version, told=now.told, uid=now.uid),
+        )
+
+    def is_worked_on(self, request_id: str) -> bool:
+        """Whether a lane of this process has it, or has ended it and could not tell yet."""
+        return request_id in self.active or request_id in self._kept
 
     def assign(self, record: Record, owner: str = "") -> Record:
         """Into the line of `owner`, which has its file already; "": of this node, which writes it then."""

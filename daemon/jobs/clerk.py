@@ -13,6 +13,7 @@ from daemon.jobs import policy
 from daemon.jobs.book import Book, wait
 from daemon.jobs.intray import InTray
 from daemon.jobs.model import FINAL, Record
+from daemon.jobs.rebuild import Rebuild
 from daemon.jobs.records import Fenced
 from daemon.jobs.runner import clear
 from daemon.mail.policy import Policy
@@ -31,9 +32,12 @@ class Clerk:
 
     name = "queue"
 
-    def __init__(self, book: Book, work: Path, rules: Callable[[], Policy]) -> None:
+    def __init__(
+        self, book: Book, work: Path, rules: Callable[[], Policy], rebuild: Rebuild | None = None
+    ) -> None:
         self._book = book
         self._work = work
+        self._rebuild = rebuild
         self._in_tray = InTray(book, rules, self._assign)
         self._wake = book.wake()
         self._last_cleaning = float("-inf")
@@ -44,10 +48,9 @@ class Clerk:
         trouble, seconds = Backoff(first=1.0, cap=30.0), 0.0
         while not stop.is_set():
             try:
-                if not self._recovered:
-                    self._recover()
-                    self._recovered = True
-                self._round()
+                self._settle()
+                if self._book.is_settled:
+                    self._round()
                 trouble.reset()
                 seconds = EVERY
             except Fenced as error:
@@ -59,10 +62,21 @@ class Clerk:
             self._wake.clear()
 
     # -- after a crash -------------------------------------------------------
+    def _settle(self) -> None:
+        """Once, and again where the records were lost meanwhile."""
+        if self._recovered and self._book.is_settled:
+            return
+        self._book.call(self._book.spool.prepare)
+        if self._rebuild is not None:
+            self._rebuild.settle()
+        if self._book.is_settled:
+            self._recover()
+            self._recovered = True
+
     def _recover(self) -> None:
         book = self._book
-        book.call(book.spool.prepare)
         book.call(clear, self._work)
+        book.tell()
         for record in book.own():
             self._again(record)
             self._assign(record)
@@ -75,10 +89,13 @@ class Clerk:
         book.nudge()
 
     def _again(self, record: Record) -> None:
+        """What says that it is worked on, and is not; what lost its outcome with a disk."""
         book = self._book
-        if record.state != "running" or record.request.request_id in book.active:
+        if policy.lacks_outcome(record):
+            log.warning("the outcome of %s is lost: it is done again", record.request.request_id)
+            book.write(book.advance(record, lambda r: policy.redone(r, book.now())))
             return
-        if record.owner not in ("", book.owner):
+        if record.state != "running" or book.is_worked_on(record.request.request_id):
             return
         log.warning(
             "request %s was left unfinished at try %d and is done again",
@@ -106,19 +123,29 @@ class Clerk:
     def _round(self) -> None:
         book = self._book
         book.write_late()
+        book.tell()
         if not book.alone:
             self._others()
         if not book.paused:
             self._in_tray.empty()
         now = book.now()
-        for record in book.own("accepted", "running"):
-            if policy.is_stale(record, now, book.limits()):
-                self._again(record)
+        for record in book.own("accepted", "running", "produced", "replying"):
+            if record.state != "accepted":
+                self._look_again(record)
             elif not record.uid or now - record.accepted_at > 10:  # else the mailbox's service does
                 self._assign(record)
         if time.monotonic() - self._last_cleaning > _HOUR:
             self._last_cleaning = time.monotonic()
             self._clean()
+
+    def _look_again(self, listed: Record) -> None:
+        """A lost answer, or a lane that died, leaves what nobody works on; a listing may be a moment old."""
+        request_id = listed.request.request_id
+        idle = listed.state == "running" and not self._book.is_worked_on(request_id)
+        if idle or policy.lacks_outcome(listed):
+            record = self._book.store.read(request_id)
+            if record is not None and self._book.is_mine(record) and record.version == listed.version:
+                self._again(record)
 
     def _others(self) -> None:
         """Files of what this node has been given, and of what another has taken over meanwhile."""

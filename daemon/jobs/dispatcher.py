@@ -57,7 +57,7 @@ class Dispatcher:
     def _round(self, stop: Event) -> float:
         """Give away what is due; seconds until the next look."""
         book = self._book
-        if book.paused:
+        if book.paused or not book.is_settled:
             return _IDLE
         for record in book.own("accepted"):
             if stop.is_set():

@@ -42,6 +42,8 @@ STEPS: Mapping[State, Step] = {
     "failed": "nothing",
 }
 
+REBUILT = "rebuilt"
+"""The source of a record that was made when the records were lost: it may have been answered before."""
 OUT_OF_TRIES = "out-of-tries"
 CANCELLED = "cancelled"
 NO_WORK = "no-work"
@@ -147,9 +149,10 @@ def needs_confirmation(record: Record, now: float, limits: Limits) -> bool:
     )
 
 
-def is_stale(record: Record, now: float, limits: Limits) -> bool:
-    """Whether a running request counts as stuck, if nobody here works on it."""
-    return record.state == "running" and now - record.started_at >= limits.processing_timeout
+def lacks_outcome(record: Record) -> bool:
+    """Whether its outcome was too large for the store, and is not on this disk: it has to be done again."""
+    undecided = record.outcome is None and record.failure is None
+    return record.kind == "request" and record.state in ("produced", "replying") and undecided
 
 
 # -- the steps: the record that is written -----------------------------------------------------------
@@ -202,6 +205,11 @@ def interrupted(record: Record, now: float) -> Record:
     return _to(record, "assigned", now, attempt=record.attempt - 1, not_before=0.0)
 
 
+def redone(record: Record, now: float) -> Record:
+    """Its outcome is on a disk that is lost: the work is done again, at once, and is no failed try."""
+    return _to(record, "assigned", now, attempt=max(0, record.attempt - 1), not_before=0.0, kept="")
+
+
 def replying(record: Record, now: float) -> Record:
     """The answer is decided; from here on it is sent, under one Message-ID."""
     return _to(record, "replying", now, not_before=0.0)
@@ -234,6 +242,31 @@ def told(record: Record, kind: Kind) -> Record:
     return msgspec.structs.replace(record, told=(*record.told, kind))
 
 
+# -- records that were lost ------------------------------------------------------------------------------
+def generation_of(epoch: int) -> int:
+    """How often the records' data were lost and begun anew, plus one; 0: no master was seen yet."""
+    return epoch >> 32
+
+
+def may_be_answered(record: Record) -> bool:
+    """Whether its answer may have gone out before: it is looked for among the sent ones first."""
+    return record.state == "replying" or record.source == REBUILT
+
+
+def answered_before(record: Record, known: Record, owner: str, now: float) -> Record:
+    """The owner's file says how it ended; only its mail is still there."""
+    ended = _to(
+        record,
+        "replied",
+        now,
+        owner=owner,
+        failure=known.failure,
+        finished_at=known.finished_at,
+        note=known.note,
+    )
+    return ended if record.uid else finished(ended, now)
+
+
 # -- a lost node's records, in the hands of the master ---------------------------------------------------
 def is_answerable(record: Record) -> bool:
     """Whether any node can give the answer: it is decided, and links to nothing on its owner's disk."""
@@ -264,9 +297,8 @@ def taken_over(record: Record, heir: str, now: float, limits: Limits) -> Record:
             if record.request.command == "MACCHANGE" and not record.taken_from:
                 taken = msgspec.structs.replace(taken, attempt=min(taken.attempt, limits.max_tries - 1))
             return after_crash(taken, now, limits)
-        case "produced" | "replying" if record.outcome is None and record.failure is None:
-            # Its outcome is on the lost node's disk: it is done again.
-            return _to(taken, "assigned", now, kept="")
+        case "produced" | "replying" if lacks_outcome(record):
+            return redone(taken, now)
         case _:
             return taken
 

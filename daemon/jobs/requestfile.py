@@ -12,15 +12,19 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, tzinfo
 from typing import Any, get_args
 
+import msgspec
+
 from daemon.jobs import policy
 from daemon.jobs.model import (
     Command,
     ExtensionMoved,
+    Failure,
     IpChecked,
     NothingFound,
     Record,
     RecordingsSent,
     Request,
+    State,
 )
 
 MAX_BYTES = 64 * 1024
@@ -102,6 +106,45 @@ def decode(data: bytes, stem: str) -> dict[str, Any]:
     if not isinstance(value["request_id"], str) or not _ID.fullmatch(value["request_id"]):
         raise NotARequest("request_id must be 1 to 80 letters, digits, _ and -")
     return value
+
+
+def record_of(data: bytes, folder: policy.Folder) -> Record | None:
+    """A record again from the file that a node wrote; None: it is no such file.
+
+    What the file does not have (outcome, mail, which mails were sent) is not in the record either.
+    """
+    try:
+        value = json.loads(data)
+        request = msgspec.convert(value, Request)
+        received, started = _when(value.get("timestamp_received")), _when(value.get("timestamp_processing"))
+        queued, finished = _when(value.get("timestamp_queued")), _when(value.get("timestamp_finished"))
+        owner, tries, result = value["owner"], int(value["tries"]), value.get("result") or {}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, msgspec.MsgspecError):
+        return None
+    if not isinstance(owner, str) or not isinstance(result, dict) or not _ID.fullmatch(request.request_id):
+        return None
+    state: State = "assigned" if owner else "accepted"
+    failure = None
+    if folder in ("completed", "failed"):
+        state = "done" if folder == "completed" else "failed"
+    if folder == "failed":
+        failure = Failure(str(result.get("reason") or "impossible"))
+    seconds = [moment.timestamp() if moment else 0.0 for moment in (received, queued, started, finished)]
+    return Record(
+        request=msgspec.structs.replace(request, received=received),
+        state=state,
+        version=0,
+        owner=owner,
+        attempt=tries,
+        accepted_at=seconds[0],
+        changed_at=max(seconds),
+        queued_at=seconds[1],
+        started_at=seconds[2],
+        finished_at=seconds[3],
+        failure=failure,
+        note=str(result.get("message") or "") if failure else "",
+        source=policy.REBUILT,
+    )
 
 
 def written_by(data: bytes, node: str) -> str:

@@ -87,7 +87,7 @@ class Lane:
 
     def _next(self, stop: Event) -> float:
         """Do what is due; seconds until the next look (0: at once)."""
-        if self._book.paused:
+        if self._book.paused or not self._book.is_settled:
             return _IDLE
         if self._leftovers is not None:
             self._leftovers.sweep()
@@ -127,9 +127,12 @@ class Lane:
             ended = True
         finally:
             if not ended and stop.is_set():
-                book.advance(record, lambda r: policy.interrupted(r, now()))
+                book.conclude(record, lambda r: policy.interrupted(r, now()))
         book.reach("worked")
-        record = book.advance(record, step)
+        concluded = book.conclude(record, step)
+        if concluded is None:
+            return
+        record = concluded
         book.reach("produced" if record.state == "produced" else "requeued")
         book.write(record)
         book.nudge()

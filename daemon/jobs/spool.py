@@ -106,8 +106,8 @@ class Spool:
             raise self._trouble(error) from error
         return [self._look(name, now - written) for written, name in sorted(found)[:_MOST]]
 
-    def _look(self, name: str, age: float) -> Dropped:
-        path = self.root / "pending" / name
+    def _look(self, name: str, age: float, folder: Folder = "pending") -> Dropped:
+        path = self.root / folder / name
         if not name.endswith(".json"):
             return Dropped(name, None, age, "its name does not end with .json")
         if path.is_symlink() or not path.is_file():
@@ -122,6 +122,19 @@ class Spool:
         if len(data) > MAX_BYTES:
             return Dropped(name, None, age, f"it has more than {MAX_BYTES // 1024} KiB")
         return Dropped(name, data, age)
+
+    def contents(self) -> list[tuple[Folder, bytes]]:
+        """All requests' files, and in which folder each is; those that can't be read are left out."""
+        found: list[tuple[Folder, bytes]] = []
+        try:
+            for folder in ("pending", "processing", "completed", "failed"):
+                for path in sorted((self.root / folder).glob("*.json")):
+                    looked = self._look(path.name, 0.0, folder)
+                    if looked.data is not None:
+                        found.append((folder, looked.data))
+        except OSError as error:
+            raise self._trouble(error) from error
+        return found
 
     def holds(self, request_id: str) -> bool:
         """Whether its file waits or is worked on here."""

@@ -80,6 +80,9 @@ class MailMonitor:
                     if not self._book.mastership.valid():
                         self._stand_still("")
                         stop.wait(_NO_LEASE)
+                    elif not self._book.is_settled:
+                        self._stand_still("the records are being made again from the queue's files")
+                        stop.wait(_NO_LEASE)
                     elif self._book.paused:
                         self._stand_still("paused by the operator")
                         stop.wait(_PAUSED)
@@ -197,7 +200,8 @@ class MailMonitor:
             case Help(request=request):
                 record = Record(request=request, state="accepted", version=0, kind="help", uid=letter.uid)
         request = msgspec.structs.replace(record.request, accepted_by=book.owner)
-        if book.create(msgspec.structs.replace(record, request=request)):
+        source = policy.REBUILT if letter.received < book.rebuilt_at else ""
+        if book.create(msgspec.structs.replace(record, request=request, source=source)):
             log.info(
                 "mail of %s is accepted as %s: %s",
                 request.from_email,

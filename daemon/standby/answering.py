@@ -33,7 +33,7 @@ class Answerer:
         self._outbox = outbox
         self._marks = marks
         self._others = others
-        self._answered: dict[str, tuple[int, str]] = {}
+        self._answered: dict[str, str] = {}  # the token by node
 
     def step(self, epoch: int) -> None:
         """Answer each node's question, once. Raises TransientError, jobs.records.Deposed."""
@@ -46,11 +46,11 @@ class Answerer:
             except Unusable as error:
                 log.debug("what %s asks can't be read: %s", node, error)
                 continue
-            if self._answered.get(node) == (epoch, question.token):
+            if question.epoch != epoch or self._answered.get(node) == question.token:
                 continue
             answer = Answer(question.token, self._states(node, question))
             self._marks.write_mark(ANSWER, node, encode_answer(answer), epoch)
-            self._answered[node] = (epoch, question.token)
+            self._answered[node] = question.token
 
     def _states(self, node: str, question: Question) -> str:
         keys = [*question.ids, *(key_of(message.id) for message in question.messages)]

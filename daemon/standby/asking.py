@@ -89,13 +89,13 @@ class Asker:
         self._upto.clear()
         self._to_hand.clear()
 
-    def step(self, now: float) -> None:
-        """Use an answer, or ask the next question. Raises TransientError."""
+    def step(self, now: float, epoch: int) -> None:
+        """Use an answer, or ask the master of that epoch the next question. Raises TransientError."""
         self._ripen(now)
         if self._asked is not None:
             self._hear(self._asked, now)
         if self._asked is None:
-            self._ask(now)
+            self._ask(now, epoch)
 
     def _ripen(self, now: float) -> None:
         """Note the number of the newest message; by it the age of all is known without their times."""
@@ -104,14 +104,14 @@ class Asker:
         while self._lasts and now - self._lasts[0][0] >= self._ripe:
             self._ripe_upto = self._lasts.popleft()[1]
 
-    def _ask(self, now: float) -> None:
+    def _ask(self, now: float, epoch: int) -> None:
         if self._to_hand:
             count = batch([entry.message for entry in self._to_hand])
             entries, upto = self._to_hand[:count], dict(self._upto)
-            question = Question(uuid4().hex, messages=tuple(entry.message for entry in entries))
+            question = Question(uuid4().hex, epoch, messages=tuple(entry.message for entry in entries))
         else:
             entries, upto = self._next(now)
-            question = Question(uuid4().hex, tuple(key_of(entry.message.id) for entry in entries))
+            question = Question(uuid4().hex, epoch, tuple(key_of(entry.message.id) for entry in entries))
         if entries:
             self._marks.write_mark(QUESTION, self._node, encode_question(question), None)
             self._asked = _Asked(question.token, entries, upto, now)
@@ -121,18 +121,28 @@ class Asker:
             self._upto.clear()
         if not self._upto:
             self._begun = now
+            # What is older was settled by the journal meanwhile: a round would have given it up.
+            oldest = now - self._keep - 2 * self._again
+            self._unknown = {id_: since for id_, since in self._unknown.items() if since >= oldest}
         entries: list[Entry] = []
         upto = dict(self._upto)
         for broker, count in self._outbox.counts().items():
             if count <= 0 or self._ours(broker) or len(entries) >= MAX_IDS:
                 continue
-            page = self._outbox.pending(broker, upto.get(broker, 0), MAX_IDS - len(entries))
-            page = [entry for entry in page if entry.seq <= self._ripe_upto]
+            page = self._page(broker, upto.get(broker, 0), MAX_IDS - len(entries))
             if page:
                 upto[broker] = page[-1].seq
                 entries += page
         self._caught_up = len(entries) < MAX_IDS
         return entries, upto
+
+    def _page(self, broker: str, after: int, limit: int) -> list[Entry]:
+        """What of a broker's messages may be asked about; mostly the first says that there is nothing."""
+        for most in (1, limit):
+            page = self._outbox.pending(broker, after, most)
+            if not page or page[0].seq > self._ripe_upto:
+                return []
+        return [entry for entry in page if entry.seq <= self._ripe_upto]
 
     def _hear(self, asked: _Asked, now: float) -> None:
         data = self._marks.read_mark(ANSWER, self._node)

@@ -56,11 +56,13 @@ class Pruner:
     def step(self, now: float) -> None:
         """One round at `now` (s, monotonic). Raises TransientError."""
         self._head = self._reader.read()
-        master = None if self._head is None else (self._head.epoch, self._reader.missed)
+        if self._head is None:
+            return  # nobody publishes
+        master = self._head.epoch, self._reader.missed
         if master != self._master:
             self._master = master
             self._asker.start_over()
-        self._asker.step(now)
+        self._asker.step(now, self._head.epoch)
 
     def status(self) -> Mapping[str, object]:
         """Messages let go of by the journal, by asking, and given up; handed to the master; who that is."""

@@ -37,9 +37,14 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """Either ids (`outbox.rows.key_of`) or whole messages. `token` is another one each time."""
+    """Either ids (`outbox.rows.key_of`) or whole messages. `token` is another one each time.
+
+    `epoch` is the master's that is asked. Another one leaves it: what it holds may be of last week, and
+    forgotten by who published it.
+    """
 
     token: str
+    epoch: int
     ids: tuple[bytes, ...] = ()
     messages: tuple[Message, ...] = ()
 
@@ -101,7 +106,13 @@ def encode_question(question: Question) -> bytes:
         for m in question.messages
     ]
     ids = [each.hex() for each in question.ids]
-    document = {"version": 1, "token": question.token, "ids": ids, "messages": messages}
+    document = {
+        "version": 1,
+        "token": question.token,
+        "epoch": question.epoch,
+        "ids": ids,
+        "messages": messages,
+    }
     return zlib.compress(json.dumps(document, separators=(",", ":")).encode(), 1)
 
 
@@ -114,6 +125,7 @@ def decode_question(data: bytes) -> Question:
             raise Unusable(f"a question of version {document['version']}")
         return Question(
             str(document["token"]),
+            int(document["epoch"]),
             tuple(bytes.fromhex(each) for each in document["ids"]),
             tuple(_message(*each) for each in document["messages"]),
         )

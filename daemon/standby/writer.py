@@ -50,6 +50,7 @@ class MarkWriter:
         self._head: Block | None = None
         self._epoch = 0
         self._deposed = False
+        self._announced = False  # the head names this epoch, by which standbys ask
         self._follow = True  # the reader knows what is before our first write
         self._waiting: list[str] = []
         self._writing = Lock()
@@ -69,7 +70,7 @@ class MarkWriter:
         self._follow = False
 
     def _begin(self, epoch: int) -> None:
-        self._epoch, self._deposed = epoch, False
+        self._epoch, self._deposed, self._announced = epoch, False, False
         # Whatever an earlier mastership could not write was published again by the one after it.
         self._waiting.clear()
 
@@ -124,7 +125,7 @@ class MarkWriter:
         """
         with self._writing:
             ids, count = [key_of(each) for each in self._waiting], len(self._waiting)
-            if not ids and not clean:
+            if self._announced and not ids and not clean:
                 return
             head = self._head or self._taken_up()
             *full, last = extend(head, ids, self._epoch, self._node)
@@ -133,7 +134,7 @@ class MarkWriter:
             last = replace(last, clean=clean)
             self._marks.write_mark(JOURNAL, HEAD, encode(last), self._epoch)
             del self._waiting[:count]
-            self._head = last
+            self._head, self._announced = last, True
             if self._follow:
                 self._reader.place = end_of(last)
             self._written += count

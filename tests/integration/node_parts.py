@@ -19,8 +19,10 @@ from daemon.jobs.clerk import Clerk
 from daemon.jobs.composer import MailComposer
 from daemon.jobs.dispatcher import Dispatcher
 from daemon.jobs.model import NothingFound, Outcome, Record, Request
+from daemon.jobs.ondisk import UntoldSteps
 from daemon.jobs.placing import Node
 from daemon.jobs.policy import Limits
+from daemon.jobs.rebuild import Rebuild
 from daemon.jobs.records import RecordStore
 from daemon.jobs.runner import Lane
 from daemon.jobs.spool import Spool
@@ -41,7 +43,7 @@ def here(fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> An
 class Lease:
     """A mastership that the test gives and takes."""
 
-    def __init__(self, epoch: int = 1, *, held: bool = True) -> None:
+    def __init__(self, epoch: int = (1 << 32) | 1, *, held: bool = True) -> None:
         self.epoch = epoch
         self.held = held
 
@@ -109,9 +111,11 @@ class NodeParts:
             zone=ZoneInfo("UTC"),
             limits=lambda: self.limits,
             nodes=cluster.nodes,
+            untold=UntoldSteps(folder / "untold"),
         )
         carried_out: Any = works or {"RAMAIS": self._carry_out, "CHECKIP": self._carry_out}
-        self.clerk = Clerk(self.book, self.work, lambda: policy_of(self.settings))
+        self.rebuild = Rebuild(self.book, folder)
+        self.clerk = Clerk(self.book, self.work, lambda: policy_of(self.settings), self.rebuild)
         self.dispatcher = Dispatcher(self.book, cluster)
         self.lanes = tuple(
             Lane(lane, self.book, carried_out, self.work)  # type: ignore[arg-type]

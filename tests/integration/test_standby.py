@@ -139,6 +139,24 @@ def test_what_only_the_standby_saw_in_a_gap_of_the_master_is_published(
     assert f"4 messages that only B saw are published now, such as {missed[0].id}" in caplog.text
 
 
+def test_a_question_of_an_earlier_mastership_is_left(pair: Pair) -> None:
+    """What was handed over long ago may be forgotten by now, and would go out again."""
+    pair.happen(4, pair.b)
+    pair.pass_time(pair.b, 20, pair.a)
+    assert set(pair.broker.ids) == pair.made
+    for node in (pair.a, pair.b):
+        node.outbox.flush()
+        node.clock.now += 72 * 3600
+        node.outbox.prune()
+    pair.a.outbox.close()
+    pair.a.start()
+    pair.board.data = {key: data for key, data in pair.board.data.items() if key[0] == "question"}
+    assert pair.board.data
+    pair.take_over(pair.a)
+    pair.pass_time(pair.b, 40, pair.a)
+    assert pair.broker.repeated == []
+
+
 def test_what_the_master_found_out_itself_meanwhile_is_not_taken(pair: Pair) -> None:
     missed = pair.happen(4, pair.b)
     pair.pass_time(pair.b, 10)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from daemon.jobs import policy
+from daemon.jobs.model import NothingFound
 from daemon.jobs.recordfile import RecordFile
 from daemon.jobs.records import Deposed
 from tests.integration.node_parts import Cluster, Lease, NodeParts, here
@@ -158,7 +159,8 @@ def test_what_was_taken_over_by_this_node_has_its_file_here(pair: Pair) -> None:
     with pair.audio2.running():
         record = pair.audio.accept("one", source="s3")
         pair.store.change(
-            msgspec.structs.replace(record, state="produced", owner="AUDIO2", failure=None), record.version
+            msgspec.structs.replace(record, state="produced", owner="AUDIO2", outcome=NothingFound()),
+            record.version,
         )
         wait_until(lambda: pair.audio2.files(), "it has a file")
     assert set(pair.audio2.files()) <= {"processing", "failed", "completed"}

@@ -4,6 +4,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import msgspec
 import pytest
 
 from daemon.jobs import requestfile
@@ -165,3 +166,59 @@ def test_an_address_that_no_mail_can_go_to(sender: str) -> None:
 def test_half_a_character_is_no_text() -> None:
     with pytest.raises(NotARequest, match="half a character"):
         requestfile.decode(rb'{"from_email": "a@example.com", "message_id": "\udcff"}', "x")
+
+
+def test_a_record_again_from_its_file() -> None:
+    request = Request(
+        "20251027_110000_1a2b3c4d", "RAMAIS", "person@example.com", {"ramais": "1121"},
+        audios_from="audio", server="gv1p", message_id="<a@example.com>", references="<b@example.com>",
+        subject="RAMAIS=1121", language="en", accepted_by="AUDIO2",
+        received=datetime.fromtimestamp(1_761_562_800, UTC),
+    )  # fmt: skip
+    for state, folder, becomes, failure in (
+        ("accepted", "pending", "accepted", None),
+        ("assigned", "pending", "assigned", None),
+        ("running", "processing", "assigned", None),
+        ("replying", "processing", "assigned", None),
+        ("done", "completed", "done", None),
+        ("failed", "failed", "failed", Failure("out-of-tries")),
+    ):
+        record = Record(
+            request=request, state=state, version=7, attempt=2,  # type: ignore[arg-type]
+            owner="" if state == "accepted" else "AUDIO", failure=failure, note="why" if failure else "",
+            accepted_at=1_761_562_900.0, queued_at=1_761_562_901.0,
+        )  # fmt: skip
+        again = requestfile.record_of(requestfile.encode(record, UTC), folder)  # type: ignore[arg-type]
+        assert again is not None
+        assert (again.state, again.owner, again.attempt) == (becomes, record.owner, 2)
+        assert (again.failure, again.note, again.source) == (failure, record.note, "rebuilt")
+        assert again.queued_at == record.queued_at
+        assert again.request == request
+
+
+NOT_OURS = [
+    b"",
+    b"[]",
+    b"\xff",
+    b'{"request_id": "a"}',
+    b'{"request_id": 1, "owner": "A"}',
+    b'{"request_id": "../a", "command": "RAMAIS", "from_email": "a@example.com",'
+    b' "parameters": {}, "owner": "A", "tries": 0}',
+]
+
+
+@pytest.mark.parametrize("data", NOT_OURS)
+def test_a_file_that_no_node_wrote_makes_no_record(data: bytes) -> None:
+    assert requestfile.record_of(data, "pending") is None
+
+
+def test_who_wrote_it() -> None:
+    record = Record(
+        request=Request("a", "RAMAIS", "p@example.com", {}), state="assigned", version=1, owner="AUDIO"
+    )
+    done = msgspec.structs.replace(record, state="done")
+    assert requestfile.written_by(requestfile.encode(record, UTC), "AUDIO") == "AUDIO"
+    assert requestfile.written_by(requestfile.encode(record, UTC, brought_by="AUDIO2"), "AUDIO") == "AUDIO2"
+    assert requestfile.written_by(requestfile.encode(done, UTC), "AUDIO") == "", "a person has copied it"
+    assert requestfile.written_by(requestfile.encode(record, UTC), "AUDIO2") == ""
+    assert requestfile.written_by(b"[", "AUDIO") == requestfile.written_by(b"[]", "AUDIO") == ""

@@ -36,7 +36,9 @@ def told(kind: str = "dtmf", **operation: Any) -> Message:
 
 
 def test_bytes_and_back() -> None:
-    question = Question("t", (b"\x00" * 16, b"own id"), (told(recovered=False), message("b", broker="main")))
+    question = Question(
+        "t", 7, (b"\x00" * 16, b"own id"), (told(recovered=False), message("b", broker="main"))
+    )
     assert decode_question(encode_question(question)) == question
     answer = Answer("t", "pwuu")
     assert decode_answer(encode_answer(answer)) == answer
@@ -44,7 +46,7 @@ def test_bytes_and_back() -> None:
 
 def test_a_question_fits_where_it_is_written() -> None:
     ids = tuple(key_of(message(str(number)).id) for number in range(MAX_IDS))
-    assert len(encode_question(Question("t", ids))) < 40_000
+    assert len(encode_question(Question("t", 7, ids))) < 40_000
 
 
 @pytest.mark.parametrize(
@@ -55,10 +57,10 @@ def test_a_question_fits_where_it_is_written() -> None:
         zlib.compress(b"{}"),
         zlib.compress(b"[]"),
         zlib.compress(b'{"version": 2}'),
-        zlib.compress(b'{"version": 1, "token": "t", "ids": ["zz"], "messages": []}'),
-        zlib.compress(b'{"version": 1, "token": "t", "ids": [], "messages": [[1, 2]]}'),
+        zlib.compress(b'{"version": 1, "token": "t", "epoch": 7, "ids": ["zz"], "messages": []}'),
+        zlib.compress(b'{"version": 1, "token": "t", "epoch": 7, "ids": [], "messages": [[1, 2]]}'),
         zlib.compress(b" " * 20_000_000),
-        encode_question(Question("t", (b"x",)))[:-6],
+        encode_question(Question("t", 7, (b"x",)))[:-6],
     ],
 )
 def test_what_is_no_question(data: bytes) -> None:
