@@ -13,13 +13,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from daemon.jobs.placing import Node as Member
+from ha.claims import EPOCH
+from ha.operations import ANY, Committed, Create, Set
 from tests.unit.simulator.world import World
+from tests.unit.simulator.zookeeper import TIMEOUT, Ensemble
 
 if TYPE_CHECKING:
     from tests.unit.simulator.node import Node
 
-SESSION = 4.0
+SESSION = TIMEOUT
 MARGIN = 1.0
+GENERATION = 1
 
 
 @dataclass
@@ -41,6 +45,7 @@ class Cluster:
 
     world: World
     serves: dict[str, frozenset[str]]
+    ensemble: Ensemble
     epoch: int = 0
     holder: Node | None = None
     heard: dict[str, float] = field(default_factory=dict)
@@ -64,9 +69,18 @@ class Cluster:
             heir = next((n for n in self.world.nodes.values() if n.is_heard), None)
             if heir is not None:
                 self.holder = heir
-                self.epoch += 1
+                self.epoch = GENERATION << 32 | self._bumped()
                 self.reigns.append((self.epoch, heir.name))
-                self.world.changed(f"{heir.name} has the lease, epoch {self.epoch}")
+                self.world.changed(f"{heir.name} has the lease, epoch {self.epoch & 0xFFFFFFFF}")
+
+    def _bumped(self) -> int:
+        """The data version of /epoch, which is what fences."""
+        if self.ensemble.at(EPOCH) is None:
+            self.ensemble.commit([Create(EPOCH)], 0)
+        found = self.ensemble.commit([Set(EPOCH, b"", ANY)], 0)
+        assert isinstance(found, Committed)
+        assert found.stats[0] is not None
+        return found.stats[0].version
 
     def _is_over(self, holder: Node) -> bool:
         """Whether the session that holds the lease has ended; that of a killed process ends later."""
@@ -76,7 +90,7 @@ class Cluster:
         if self.here.get(name) != here:
             self.here[name], self.since[name] = here, self.world.now
             if not here:
-                self.world.nodes[name].session_over = True
+                self.world.nodes[name].end_session()
             self.world.note(f"{name} is {'here' if here else 'away'}")
 
     def members(self) -> Sequence[Member]:
@@ -90,7 +104,8 @@ class Cluster:
         """What a node learns when its ha service gets its turn."""
         if not node.is_heard:
             return
-        node.session_over = False  # a new one
+        if node.session_over:
+            node.begin_session()
         node.members = self.members()
         node.cell.epoch = self.epoch
         held = self.holder is node

@@ -12,8 +12,6 @@ from threading import Event
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
-import msgspec
-
 from daemon.errors import PermanentError, TransientError
 from daemon.jobs.answering import Answering
 from daemon.jobs.book import Book
@@ -24,12 +22,12 @@ from daemon.jobs.dispatcher import Dispatcher
 from daemon.jobs.failpoints import POINTS
 from daemon.jobs.leftovers import Leftovers
 from daemon.jobs.macchange import MacChange
-from daemon.jobs.model import Record
+from daemon.jobs.ondisk import UntoldSteps
 from daemon.jobs.placing import Node as Member
-from daemon.jobs.recordfile import RecordFile, _row
 from daemon.jobs.policy import Limits
 from daemon.jobs.records import Deposed, Fenced, Held
-from daemon.jobs.recordtable import Row, Table
+from daemon.jobs.recordtable import Table
+from daemon.jobs.rebuild import Rebuild
 from daemon.jobs.runner import Lane
 from daemon.jobs.spool import Spool
 from daemon.jobs.takeover import Takeover
@@ -39,9 +37,11 @@ from daemon.mail.policy import policy_of
 from daemon.mail.tokens import Tokens
 from daemon.runtime.backoff import Backoff
 from daemon.settings import Settings
+from ha.claims import Claims
 from tests.unit.simulator.cluster import Cell, Cluster
 from tests.unit.simulator.composing import Remembering
 from tests.unit.simulator.world import Actor, trouble_of
+from tests.unit.simulator.zookeeper import Session
 
 if TYPE_CHECKING:
     from tests.unit.simulator.site import Site
@@ -63,20 +63,6 @@ class MemoryTable(Table):
             isolation_level=None,
             check_same_thread=False,
         )
-
-
-    def change(self, row: Row, expected: int, epoch: int) -> None:
-        """-1: as ZooKeeper does it, where a worker's change needs its version only."""
-        super().change(row, expected, self.fact("epoch") if epoch == -1 else epoch)
-
-
-class SharedFile(RecordFile):
-    """One file for two nodes, with the fences of ZooKeeper."""
-
-    def change(self, new: Record, expected: int, *, as_master: bool = False) -> Record:
-        changed = msgspec.structs.replace(new, version=expected + 1)
-        self._guarded(self._table.change, _row(changed), expected, new.epoch if as_master else -1)
-        return changed
 
 
 @dataclass
@@ -120,6 +106,26 @@ class Host:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class Standing:
+    """In place of an Event that is waited for in the middle of a step: the step stands still, the world goes on."""
+
+    def __init__(self, node: Node) -> None:
+        self._node, self._set = node, False
+
+    def set(self) -> None:
+        self._set = True
+
+    def clear(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, seconds: float) -> bool:
+        self._node.world.stand_still(self._node, self.is_set, seconds)
+        return self._set
+
+
 class Node:
     """One process on a host, from its start to its end. With a cluster it is one of several."""
 
@@ -138,7 +144,9 @@ class Node:
         cluster = site.cluster
         host.epoch += 1
         self.cell = Cell(self)
+        self.tree: Session | None = None
         if cluster is not None:
+            self.tree = Session(cluster.ensemble, self)
             cluster.look(self)
             self._add("ha", lambda: self._ha(cluster), None)
         self.store = site.store(self)
@@ -152,6 +160,7 @@ class Node:
             zone=ZoneInfo(settings.node.timezone),
             limits=lambda: Limits(max_tries=9, confirmation=site.confirmation),
             nodes=self._nodes if cluster is not None else None,
+            untold=UntoldSteps(host.folder / "untold"),
             reach=self._reach,
             now=self.world.clock,
         )
@@ -166,6 +175,45 @@ class Node:
         """Its own, which may not have counted while it was frozen."""
         return self.world.now - self.frozen
 
+    def end_session(self) -> None:
+        """ZooKeeper has given it up; it does not know."""
+        self.session_over = True
+        if self.tree is not None and self.site.cluster is not None:
+            self.site.cluster.ensemble.end(self.tree.session_id)
+
+    def begin_session(self) -> None:
+        """It is connected again, in a new session."""
+        self.session_over = False
+        if self.tree is not None:
+            self.tree.begin()
+
+    def cut(self, port: str) -> None:
+        """It can't reach that any more."""
+        self.cut_off.add(port)
+        if port == "zk" and self.tree is not None:
+            self.tree.connection(False)
+
+    def mend(self) -> None:
+        """It can reach everything again."""
+        cut, self.cut_off = self.cut_off, set()
+        if "zk" in cut and self.tree is not None and not self.session_over:
+            self.tree.connection(True)
+
+    def watch(self, claims: Claims) -> None:
+        """The service that keeps the copy of the records."""
+        claims._connected = Standing(self)  # type: ignore[assignment]
+        claims._connected.set()
+        claims.watch()
+        tree = self.tree
+        assert tree is not None
+
+        def keep_up() -> float:
+            tree.deliver()
+            claims.keep_up(0.0)
+            return 1.0
+
+        self._add("records", keep_up, None, lambda: bool(tree.events))
+
     def _nodes(self) -> Sequence[Member]:
         """This one is here, whatever it saw last."""
         return tuple(m if m.name != self.name else replace(m, here=True) for m in self.members)
@@ -178,7 +226,8 @@ class Node:
         move = MacChange(lambda: settings, begun_by=self._taken_from, reach=reached)
         works = {"RAMAIS": site.recordings(self), "CHECKIP": check, "MACCHANGE": move}
         leftovers = Leftovers(book, host.work, {"MACCHANGE": move.abandon}, every=0.0, first=1e-9)
-        clerk = Clerk(book, host.work, lambda: rules)
+        rebuild = Rebuild(book, host.folder) if site.cluster is not None else None
+        clerk = Clerk(book, host.work, lambda: rules, rebuild)
         answers = Answering(book, site.way_out(self), Remembering(MailComposer(lambda: settings)))
         recordings = Lane("recordings", book, works, host.work, dice=lambda: 0.0)
         commands = Lane("commands", book, works, host.work, leftovers=leftovers, dice=lambda: 0.0)
@@ -206,14 +255,20 @@ class Node:
             self._add("takeover", lambda: self._take_over(takeover), takeover._wake)
 
     # -- steps: what the services' own loops do around them ----------------------------------
-    def _add(self, name: str, step: Callable[[], float], wake: Event | None) -> None:
+    def _add(
+        self,
+        name: str,
+        step: Callable[[], float],
+        wake: Event | None,
+        woken: Callable[[], bool] = lambda: False,
+    ) -> None:
         trouble = Backoff(first=0.5, cap=30.0, jitter=0.0)
 
         def turn() -> float:
             if wake is not None:
                 wake.clear()
             try:
-                if not self._is_open and name != "ha":  # as the root does before anything else
+                if not self._is_open and self.tree is None:  # as the root does before anything else
                     self.site.open(self)
                     self._is_open = True
                 seconds = step()
@@ -229,18 +284,16 @@ class Node:
             trouble.reset()
             return seconds
 
-        woken = wake.is_set if wake is not None else lambda: False
-        self.actors.append(Actor(self, name, turn, woken))
+        self.actors.append(Actor(self, name, turn, wake.is_set if wake is not None else woken))
 
     def _ha(self, cluster: Cluster) -> float:
         cluster.look(self)
         return 1.0
 
     def _keep(self, clerk: Clerk) -> float:
-        if not clerk._recovered:
-            clerk._recover()
-            clerk._recovered = True
-        clerk._round()
+        clerk._settle()
+        if self.book.is_settled:
+            clerk._round()
         return 1.0
 
     def _look(self, mailbox: ImapMailbox) -> float:
@@ -266,7 +319,7 @@ class Node:
         return record.taken_from if record is not None else ""
 
     # -- ports -----------------------------------------------------------------------------------
-    def records(self, fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:
+    def on_file(self, fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:
         def effect() -> Any:
             result = fn(*data)
             if fn.__name__ in ("create", "change"):

@@ -11,19 +11,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
+import msgspec
+
 from daemon.errors import TransientError
 from daemon.jobs.courier import Courier
 from daemon.jobs.model import FINAL, Outcome, Record, RecordingsSent, Request, Row, State
+from daemon.jobs.ondisk import Outcomes
 from daemon.jobs.recordfile import RecordFile, _record
 from daemon.jobs.records import RecordStore
+from daemon.jobs.recordzk import ZooKeeperRecords
 from daemon.machines.reach import Reach
 from daemon.settings import Settings
+from ha.claims import Claims
+from ha.operations import Create
 from tests.unit.simulator import machines
 from tests.unit.simulator.cluster import Cluster
 from tests.unit.simulator.machines import HostFiles, PhoneServer
 from tests.unit.simulator.mailserver import ACCESS, Link, MailServer, WayOut
-from tests.unit.simulator.node import Host, MemoryTable, Node, SharedFile
+from tests.unit.simulator.node import Host, MemoryTable, Node
 from tests.unit.simulator.world import Decisions, World, trouble_of
+from tests.unit.simulator.zookeeper import Ensemble
 
 PERSON, ADMIN = "person@example.com", "admin@example.com"
 MEMORY = Path("/dev/shm")
@@ -41,6 +48,16 @@ class Mistakes(logging.Handler):
             self.found.append(f"{record.getMessage()}: {record.exc_info[1]!r}")
 
 
+class Never:
+    """The flag of the cluster that requests stand still: they do not."""
+
+    def paused(self) -> bool:
+        return False
+
+    def pause(self, on: bool) -> None:
+        raise NotImplementedError
+
+
 class Site:
     """Hosts by name; the first one is started first."""
 
@@ -56,7 +73,10 @@ class Site:
         self.world = World(decisions)
         self.cluster: Cluster | None = None
         if len(names) > 1:
-            self.cluster = Cluster(self.world, {name: frozenset(kinds) for name, kinds in serves.items()})
+            ensemble = Ensemble(self.world)
+            ensemble.commit([Create("/req"), Create("/mails")], 0)
+            kinds = {name: frozenset(each) for name, each in serves.items()}
+            self.cluster = Cluster(self.world, kinds, ensemble)
             self.world.each_round.append(self.cluster.tick)
         self.confirmation = confirmation
         self.mails = MailServer(self.world)
@@ -94,7 +114,7 @@ class Site:
         """Who is down is started, who stood still goes on; whether there was anybody."""
         healed = False
         for name, node in list(self.world.nodes.items()):
-            node.cut_off.clear()
+            node.mend()
             if node.dead:
                 self.start(name)
                 healed = True
@@ -126,17 +146,30 @@ class Site:
     # -- the records, looked at from outside -----------------------------------------------------
     def records(self) -> list[Record]:
         """All of them, by id."""
-        table = MemoryTable(next(iter(self.hosts.values())).database)
-        return [_record(body) for body in table.bodies(get_args(State), "id", 1000)]
+        if self.cluster is None:
+            table = MemoryTable(next(iter(self.hosts.values())).database)
+            return [_record(body) for body in table.bodies(get_args(State), "id", 1000)]
+        ensemble = self.cluster.ensemble
+        paths = [f"/req/{folder}/{key}" for folder in ensemble.below("/req") for key in ensemble.below(f"/req/{folder}")]
+        entries = [ensemble.at(path) for path in paths]
+        return [msgspec.json.decode(entry.data or b"", type=Record) for entry in entries if entry is not None]
 
     def store(self, node: Node) -> RecordStore:
         """The records as a node reaches them."""
-        store = (RecordFile if self.cluster is None else SharedFile)(Path(), node.records)
-        store._table = MemoryTable(next(iter(self.hosts.values())).database)
-        return store
+        if node.tree is None:
+            file = RecordFile(Path(), node.on_file)
+            file._table = MemoryTable(node.host.database)
+            return file
+        tree: Any = node.tree
+        claims = Claims(tree, "/req", clock=self.world.clock)
+        tries = Claims(tree, "/mails", clock=self.world.clock)
+        node.watch(claims)
+        outcomes = Outcomes(node.host.folder / "outcomes")
+        return ZooKeeperRecords(claims, tries, Never(), outcomes, node._disk, owner=node.name)
 
     def open(self, node: Node) -> None:
         """Before anything else is done with them."""
+        assert isinstance(node.store, RecordFile)
         node.store.open(node.book.mastership.epoch)
 
     # -- ports of a node --------------------------------------------------------------------------

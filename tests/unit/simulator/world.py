@@ -65,6 +65,8 @@ class Actor:
     woken: Callable[[], bool]
     until: float = 0.0
     strand: Strand | None = None
+    blocked: Callable[[], bool] = lambda: False
+    """Whether its strand waits for something that has not come yet."""
     turns: int = 0
 
     def __str__(self) -> str:
@@ -171,7 +173,7 @@ class World:
                 each()
             if seen != self.changes:
                 jumps, seen = 0, self.changes
-            ready = [a for a in self.running() if a.strand is not None or a.until <= self.now or a.woken()]
+            ready = [a for a in self.running() if self._is_ready(a)]
             if ready:
                 self.step(self.decisions.pick(ready))
                 continue
@@ -180,6 +182,20 @@ class World:
                 return
             self.now += waits[jumps]
             jumps += 1
+
+    def _is_ready(self, actor: Actor) -> bool:
+        if actor.strand is not None:
+            return not actor.blocked()
+        return actor.until <= self.now or actor.woken()
+
+    def stand_still(self, node: Node, go_on: Callable[[], bool], seconds: float) -> None:
+        """The step that runs waits for something, at most so long."""
+        actor, until = self.current, self.now + seconds
+        assert actor is not None
+        assert actor.strand is not None
+        actor.blocked = lambda: not go_on() and self.now < until
+        actor.strand.stand_still()
+        actor.blocked = lambda: False
 
     def step(self, actor: Actor) -> None:
         """One step of a service, or the rest of one that stood still."""

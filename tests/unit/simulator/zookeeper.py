@@ -7,15 +7,18 @@ Unreachable: before it was done with sent=False, after it with sent=True.
 
 from __future__ import annotations
 
+import json
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ha.errors import BadVersion, HaError, NodeExists, NoNode, NotEmpty, Unreachable
 from ha.operations import ANY, Check, Committed, Create, Delete, Operation, Refused, Set, Stat
-from tests.unit.simulator.node import Node
 from tests.unit.simulator.world import World
+
+if TYPE_CHECKING:
+    from tests.unit.simulator.node import Node
 
 TIMEOUT = 4.0
 """Seconds after which the session of one that is silent ends."""
@@ -44,6 +47,7 @@ class Ensemble:
         self.zxid = 0
         self.history: dict[str, list[Entry]] = {}
         self.sessions: dict[int, Session] = {}
+        self._sessions = 0
         self.fenced = True
         self.versioned = True
         """False plants a bug: Check is no check, versions are not compared."""
@@ -80,6 +84,8 @@ class Ensemble:
                 self.history.setdefault(path, []).append(entry)
                 for other in self.sessions.values():
                     other.seen(path)
+                if path.startswith("/req/") and entry.data:
+                    self.world.note(_told(entry))
             self.world.changed()
         return Committed(tuple(made))
 
@@ -115,6 +121,11 @@ class Ensemble:
         staged[path] = entry
         return entry
 
+    def new_session(self, session: Session) -> int:
+        self._sessions += 1
+        self.sessions[self._sessions] = session
+        return self._sessions
+
     def end(self, session: int) -> None:
         """A session is over: what is ephemeral of it goes."""
         self.sessions.pop(session, None)
@@ -124,17 +135,38 @@ class Ensemble:
                 self.commit([Delete(path, ANY)], 0)
 
 
-class Session:
-    """Tree, for one node. Events wait until somebody delivers them: see `deliver`."""
+def _told(entry: Entry) -> str:
+    """A record, for the trace."""
+    said = json.loads(entry.data or b"")
+    owner = said.get("owner") or "nobody"
+    return f"{said['request']['request_id']} is {said['state']} of {owner} (version {entry.version})"
 
-    def __init__(self, ensemble: Ensemble, node: Node, number: int) -> None:
-        self._ensemble, self._node, self.session_id = ensemble, node, number
-        self._seen_up_to = ensemble.zxid
+
+class Session:
+    """Tree, for one node; a new session takes the place of one that is over."""
+
+    def __init__(self, ensemble: Ensemble, node: Node) -> None:
+        self._ensemble, self._node = ensemble, node
         self._watched: list[tuple[str, Callable[[str | None], None]]] = []
         self._listeners: list[Callable[[bool], None]] = []
         self.events: deque[tuple[Callable[[str | None], None], str | None]] = deque()
-        self.session_timeout = self.negotiated_timeout = TIMEOUT
-        ensemble.sessions[number] = self
+        self.session_timeout = TIMEOUT
+        self.session_id = 0
+        self._seen_up_to = 0
+        self.begin()
+
+    def begin(self) -> None:
+        """A session, and everything is read again."""
+        self.session_id = self._ensemble.new_session(self)
+        self._seen_up_to = self._ensemble.zxid
+        self.connection(True)
+
+    def connection(self, connected: bool) -> None:
+        """It is there, or gone: who watches has to read all again."""
+        if connected:
+            self.events.extend((on_event, None) for _, on_event in self._watched)
+        for listener in self._listeners:
+            listener(connected)
 
     @property
     def connected(self) -> bool:
@@ -143,25 +175,24 @@ class Session:
     # -- watches -------------------------------------------------------------------
     def on_state(self, callback: Callable[[bool], None]) -> None:
         self._listeners.append(callback)
+        callback(self.connected)
 
     def watch_tree(self, path: str, on_event: Callable[[str | None], None]) -> None:
         self._watched.append((path, on_event))
         self.events.append((on_event, None))
 
     def seen(self, path: str) -> None:
-        """Something changed; who watches will be told."""
+        """Something changed; who watches will be told, later."""
         for root, on_event in self._watched:
             if path == root or path.startswith(root.rstrip("/") + "/"):
                 self.events.append((on_event, path))
 
-    def deliver(self) -> bool:
-        """Tell the oldest event; whether there was one. Whoever was told of a change can read it."""
-        if not self.events:
-            return False
-        on_event, path = self.events.popleft()
-        self._seen_up_to = self._ensemble.zxid
-        on_event(path)
-        return True
+    def deliver(self) -> None:
+        """Tell what has happened. Whoever was told of a change can read it."""
+        while self.events:
+            on_event, path = self.events.popleft()
+            self._seen_up_to = self._ensemble.zxid
+            on_event(path)
 
     # -- reads ------------------------------------------------------------------------
     def sync(self, path: str, timeout: float | None = None) -> None:
@@ -175,6 +206,15 @@ class Session:
             return entry.data, entry.stat()
 
         return self._call("get", effect)
+
+    def get_all(
+        self, paths: Sequence[str], timeout: float | None = None
+    ) -> list[tuple[bytes, Stat] | None]:
+        def effect() -> list[tuple[bytes, Stat] | None]:
+            found = [self._entry(path) for path in paths]
+            return [None if entry is None else (entry.data or b"", entry.stat()) for entry in found]
+
+        return self._call("get all", effect)
 
     def exists(self, path: str, timeout: float | None = None) -> Stat | None:
         def effect() -> Stat | None:
@@ -237,9 +277,11 @@ class Session:
         sent = [False]
 
         def noted() -> Any:
+            if not self.connected:
+                raise Unreachable("the session is over", sent=False)
             sent[0] = True
             found = effect()
-            if what not in ("get", "exists", "children"):
+            if what not in ("get", "get all", "exists", "children"):
                 self._seen_up_to = self._ensemble.zxid
             return found
 
