@@ -22,6 +22,7 @@ from daemon.runtime.backoff import Backoff
 log = logging.getLogger("arimonitor.requests")
 
 EVERY = 1.0  # seconds between two looks into pending/
+_ENDING = 10.0  # seconds that who has sent the last answer needs at most to say that nothing is left to do
 _KEEP = 14 * 86_400.0  # seconds that a finished request is remembered
 _KEEP_REFUSED = 90 * 86_400.0  # seconds that a refused or superseded file is kept
 _HOUR = 3600.0
@@ -115,9 +116,11 @@ class Clerk:
             book.assign(record)
 
     def _end(self, record: Record) -> None:
-        """Answered, and without a mail that the mailbox's service would move: a crash came between."""
+        """Answered, and without a mail that the mailbox's service would move: a crash or a lost call came
+        between."""
         if record.state == "replied" and not record.uid:
-            self._book.advance(record, lambda r: policy.finished(r, self._book.now()))
+            book = self._book
+            book.write(book.advance(record, lambda r: policy.finished(r, book.now())))
 
     # -- a look ----------------------------------------------------------------
     def _round(self) -> None:
@@ -129,8 +132,11 @@ class Clerk:
         if not book.paused:
             self._in_tray.empty()
         now = book.now()
-        for record in book.own("accepted", "running", "produced", "replying"):
-            if record.state != "accepted":
+        for record in book.own("accepted", "running", "produced", "replying", "replied"):
+            if record.state == "replied":
+                if now - record.changed_at > _ENDING:
+                    self._end(record)
+            elif record.state != "accepted":
                 self._look_again(record)
             elif not record.uid or now - record.accepted_at > 10:  # else the mailbox's service does
                 self._assign(record)

@@ -136,6 +136,10 @@ class Spool:
             raise self._trouble(error) from error
         return found
 
+    def is_superseded(self, request_id: str) -> bool:
+        """Whether its file was put away here, since another node has it."""
+        return (self.root / "superseded" / f"{request_id}.json").exists()
+
     def holds(self, request_id: str) -> bool:
         """Whether its file waits or is worked on here."""
         return any(
