@@ -38,6 +38,7 @@ setup(
         "daemon.runtime",
         "daemon.settings",
         "daemon.shell",
+        "daemon.standby",
         "daemon.web",
         "ha",
         "ssh",

@@ -16,15 +16,19 @@ from zoneinfo import ZoneInfo
 from daemon import __version__, picture
 from daemon.console.commands.calls import calls_commands
 from daemon.console.commands.endpoints import Asked, endpoints_commands
+from daemon.console.commands.failover import failover_commands
 from daemon.console.commands.queue import queue_commands
 from daemon.console.commands.recovery import recovery_commands
 from daemon.console.commands.settings import settings_commands
 from daemon.console.commands.system import system_commands
 from daemon.console.live import Feed
-from daemon.console.registry import Command
+from daemon.console.registry import Command, CommandError
 from daemon.console.views import EndpointState, Reloaded
 from daemon.directory.model import Directory
+from daemon.electing import Cluster
 from daemon.errors import PermanentError, TransientError
+from daemon.jobs.policy import NotAllowed
+from daemon.jobs.records import Deposed
 from daemon.requests import Requests
 from daemon.settings import Settings
 from daemon.settings.keys import get, keys, with_value
@@ -46,6 +50,7 @@ class Wires:
     log_lines: Callable[[int], Sequence[str]]
     feed: Feed
     timezone: ZoneInfo
+    cluster: Cluster
     requests: Requests | None = None
 
 
@@ -85,7 +90,26 @@ def commands(daemon: Wires) -> tuple[Command, ...]:
         ask=partial(_ask_endpoints, daemon),
     )
     recovery = recovery_commands(recover=daemon.recover, timezone=daemon.timezone, now=time.time)
-    return (*system, *calls, *recovery, *endpoints, *_queue(daemon))
+    failover = failover_commands(
+        view=daemon.cluster.view,
+        switchover=daemon.cluster.switchover,
+        set_mode=daemon.cluster.set_mode,
+        requeue=partial(_requeue, daemon),
+        adopt=daemon.cluster.adopt,
+        timezone=daemon.timezone,
+    )
+    return (*system, *calls, *recovery, *endpoints, *_queue(daemon), *failover)
+
+
+def _requeue(daemon: Wires, node: str) -> str:
+    if daemon.requests is None:
+        raise CommandError("refused", "no queue runs on this node")
+    try:
+        return daemon.requests.takeover.requeue(node)
+    except (NotAllowed, Deposed) as error:
+        raise CommandError("refused", str(error)) from error
+    except TransientError as error:
+        raise CommandError("failed", str(error)) from error
 
 
 def _queue(daemon: Wires) -> tuple[Command, ...]:

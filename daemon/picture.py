@@ -5,12 +5,16 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from daemon import __version__
+from daemon.brokers import OWN
 from daemon.console.views import CallRow
 from daemon.directory.loader import FILES
+from daemon.electing import Cluster
 from daemon.machines.mirror import Mirror
 from daemon.outbox.publisher import Publisher
 from daemon.requests import Requests
@@ -22,11 +26,13 @@ from daemon.snapshot import (
     BrokerStatus,
     HaStatus,
     HubStatus,
+    NodeStatus,
     Problem,
     ServiceStatus,
     Snapshot,
 )
 from daemon.watching import Watched
+from ha.model import View
 
 _OF_AN_ASTERISK = (
     "events active_calls malformed reconnects queue_events overflowed tracker_errors unstored "
@@ -46,7 +52,7 @@ class Sources:
     hub: HubWatch
     outbox: Callable[[], Mapping[str, Any]]
     log_path: Callable[[], str | None]
-    epoch: int
+    cluster: Cluster
     lab: bool
     started: float
     requests: Requests | None = None
@@ -56,19 +62,16 @@ def snapshot(sources: Sources) -> Snapshot:
     """The whole daemon at this moment."""
     settings = sources.settings()
     hub = sources.hub.status()
+    view = sources.cluster.view()
     return Snapshot(
         node=settings.node.name,
-        role="slave" if settings.node.mode == "slave" else "master",
-        epoch=sources.epoch,
+        role=view.role,
+        epoch=view.epoch,
         version=__version__,
         uptime_s=round(time.monotonic() - sources.started, 1),
         asterisk=tuple(_asterisk(each) for each in sources.watched()),
         brokers=tuple(_brokers(sources)),
-        ha=HaStatus(
-            backend=settings.ha.backend,
-            connected=True,
-            master=None if settings.node.mode == "slave" else settings.node.name,
-        ),
+        ha=_ha(view, ZoneInfo(settings.node.timezone)),
         mail=sources.requests.mail_status() if sources.requests is not None else None,
         queue=sources.requests.queue_status() if sources.requests is not None else None,
         lab=sources.lab,
@@ -168,10 +171,35 @@ def _asterisk(watched: Watched) -> AsteriskStatus:
     )
 
 
+def _ha(view: View, zone: ZoneInfo) -> HaStatus:
+    def moment(at: float) -> str | None:
+        return datetime.fromtimestamp(at, zone).isoformat(timespec="milliseconds") if at else None
+
+    return HaStatus(
+        backend=view.backend,
+        connected=view.connected,
+        master=view.master,
+        mode=view.mode,
+        reason=view.reason,
+        since=moment(view.since),
+        lease_left_s=None if view.lease_left is None else round(view.lease_left, 3),
+        nodes=tuple(
+            NodeStatus(
+                seen.member.name, seen.here, seen.member.mode, seen.member.priority, moment(seen.since)
+            )
+            for seen in view.members
+        ),
+    )
+
+
 def _brokers(sources: Sources) -> Iterable[BrokerStatus]:
     publishers = sources.publishers()
-    for publisher in publishers.values():
-        yield _broker(publisher, sources.settings())
+    slave = not sources.cluster.alone and sources.cluster.view().role == "slave"
+    for broker, publisher in publishers.items():
+        status = _broker(publisher, sources.settings())
+        if slave and not broker.startswith(OWN):
+            status = replace(status, connected=False, error=None, standby=True)
+        yield status
     for name, count in sources.waiting().items():
         if count > 0 and name not in publishers:
             error = "no way out: this message server is in no __MQSERVERS__.DEF any more"
@@ -215,6 +243,7 @@ def _notices(sources: Sources) -> Iterable[Problem]:
             yield Problem(f"pjsip {name}", each.looks.looker.problem)
         if each.mirror is not None and each.mirror.problem:
             yield Problem(f"files {name}", _unfetched(each.mirror, has_cdr=each.settings.cdr is not None))
+    yield from sources.cluster.notices()
     degraded = sources.outbox().get("degraded")
     if degraded:
         yield Problem("outbox", str(degraded))

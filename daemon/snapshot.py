@@ -13,6 +13,9 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+STANDBY_OLD_S = 900.0
+"""Seconds for which a standby may keep what the master should have published by then."""
+
 OUTBOX_OLD_S = 60.0
 """Seconds after which a message that still waits in an outbox is a problem."""
 
@@ -45,6 +48,7 @@ class BrokerStatus:
     """One message server. `outbox` messages wait for it, the oldest for `oldest_s` seconds (0: none waits).
 
     `stuck`: those among them that the broker can't route or refuses.
+    `standby`: the master publishes these; here they wait until it is known that it has, or fails.
     """
 
     name: str
@@ -55,6 +59,7 @@ class BrokerStatus:
     confirmed: int = 0
     stuck: int = 0
     error: str | None = None
+    standby: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +81,32 @@ class QueueStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One of the nodes, as it says of itself; `here`: it lives. `since` is ISO 8601."""
+
+    name: str
+    here: bool
+    mode: str
+    priority: int
+    since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HaStatus:
-    """The election: `master` is the name of the node that holds the lease, None if nobody does."""
+    """The election: `master` is the name of the node that holds the lease, None if nobody does.
+
+    `reason` is the sentence of the last decision, `since` (ISO 8601) when it
+    was made; `lease_left_s` counts while this node holds the lease.
+    """
 
     backend: str
     connected: bool
     master: str | None
+    mode: str = "auto"
+    reason: str = ""
+    since: str | None = None
+    lease_left_s: float | None = None
+    nodes: tuple[NodeStatus, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +199,11 @@ def _of_brokers(snapshot: Snapshot) -> list[Problem]:
     problems = []
     for broker in snapshot.brokers:
         part = f"broker {broker.name}"
+        if broker.standby:
+            if broker.outbox and broker.oldest_s > STANDBY_OLD_S:
+                what = f"{broker.outbox} messages wait here, the oldest for {broker.oldest_s:.0f} s"
+                problems.append(Problem(part, f"{what}: it is not known what the master has published"))
+            continue
         if not broker.connected:
             problems.append(Problem(part, _because("is not connected", broker.error)))
         elif broker.error is not None:

@@ -1,17 +1,11 @@
-"""What the ZooKeeper servers say of themselves: who leads, how many vote. Adapter: plain sockets.
-
-Asked with the four-letter words `mntr` or, where that is not allowed (4lw.commands.whitelist), `srvr`.
-"""
+"""What the ZooKeeper servers say of themselves: who leads, how many vote. Pure."""
 
 from __future__ import annotations
 
 import re
-import socket
-import time
 from dataclasses import dataclass
 
 _OLDEST = (3, 6)
-_MOST = 1 << 16  # bytes of an answer; the real ones have some 4,000
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +65,10 @@ def parse(address: str, text: str) -> Server:
     return Server(address, mode, _short(version))
 
 
-def ask(hosts: tuple[str, ...], voters: int | None, timeout: float) -> Ensemble:
-    """Each of `hosts` (HOST:PORT) in turn, at most `timeout` seconds each."""
-    return Ensemble(tuple(_ask(host, timeout) for host in hosts), voters)
-
-
-def is_here(address: str) -> bool:
-    """Whether HOST:PORT is an address of this machine."""
-    host = split(address)[0]
-    try:
-        for family, kind, protocol, _, place in socket.getaddrinfo(host, 0, type=socket.SOCK_DGRAM):
-            with socket.socket(family, kind, protocol) as probe:
-                probe.bind(place)
-                return True
-    except OSError:
-        return False
-    return False
+def tick_of(text: str) -> float | None:
+    """Seconds, by the answer to `conf`; None where it is not told."""
+    found = _first(r"^tickTime=(\d+)", text)
+    return int(found) / 1000 if found else None
 
 
 def split(address: str) -> tuple[str, int]:
@@ -95,40 +77,6 @@ def split(address: str) -> tuple[str, int]:
     if not colon or port.endswith("]"):
         return address.strip("[]"), 2181
     return host.strip("[]"), int(port)
-
-
-def _ask(address: str, timeout: float) -> Server:
-    deadline = time.monotonic() + timeout
-    try:
-        text = _word(address, b"mntr", deadline)
-        if "zk_server_state" not in text:
-            text = _word(address, b"srvr", deadline)
-        server = parse(address, text)
-        tick = _first(r"^tickTime=(\d+)", _word(address, b"conf", deadline)) if server.mode else ""
-    except (OSError, ValueError) as error:
-        return Server(address, problem=str(getattr(error, "strerror", None) or error))
-    return Server(
-        server.address, server.mode, server.version, int(tick) / 1000 if tick else None, server.problem
-    )
-
-
-def _word(address: str, word: bytes, deadline: float) -> str:
-    left = deadline - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("it does not answer in time")
-    with socket.create_connection(split(address), left) as link:
-        link.sendall(word)
-        answer = b""
-        while len(answer) < _MOST:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError("it does not answer in time")
-            link.settimeout(left)
-            piece = link.recv(_MOST)
-            if not piece:
-                break
-            answer += piece
-    return answer.decode("utf-8", "replace")
 
 
 def _first(pattern: str, text: str) -> str:

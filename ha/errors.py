@@ -4,6 +4,8 @@ Unreachable            nothing is known: a change may have happened or not; it m
 NoNode .. NotEmpty     ZooKeeper's answer: it holds, and nothing was changed
 NoAuth                 somebody must mend the login first
 Unusable               ZooKeeper can't do that: too old, or not set up for it
+Deposed                a fenced change came too late: another master has been elected
+LeaseHeldError, EpochError  the lock and the files in data_dir
 CommandRefused         what an operator asked for can't be done now; the sentence says why
 """
 
@@ -52,3 +54,15 @@ class Unusable(HaError):
 
 class CommandRefused(HaError):
     """What was asked for (switchover, mode, adopt) can't be done now; the sentence says why."""
+
+
+class Deposed(HaError):
+    """The epoch is a later one by now: nothing was changed."""
+
+
+class LeaseHeldError(HaError):
+    """Another process on this host has the lease."""
+
+
+class EpochError(HaError):
+    """What the node keeps on its disk can't be read or written; the text names it and the mend."""

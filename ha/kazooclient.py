@@ -1,8 +1,8 @@
 """kazoo's client, bent where the daemon needs it otherwise. Adapter.
 
 Only ha/zookeeper.py uses this; docs/decisions/zookeeper-lease.md says why. Methods that are not public are
-overridden (`_invoke`, `_read_watch_event`), and `create_connection` of the handler: when a new kazoo does
-without them, tests/integration/test_zookeeper.py fails.
+overridden (`_invoke`, `_read_watch_event`, `zk_loop`), and `create_connection` of the handler: when a new
+kazoo does without them, tests/integration/test_zookeeper.py fails.
 """
 
 from __future__ import annotations
@@ -81,6 +81,15 @@ class Connection(ConnectionHandler):  # type: ignore[misc]
     negotiated = 0.0
     """Seconds that the servers granted; 0 before the first session."""
     session = 0
+    ended = False
+    """The loop is over, by a bug or a login that was refused: only a new client helps."""
+
+    def zk_loop(self) -> None:
+        """kazoo's loop, which also ends by errors that it does not expect."""
+        try:
+            super().zk_loop()
+        finally:
+            self.ended = True
 
     def __init__(self, client: KazooClient, on_path: Callable[[str], None]) -> None:
         super().__init__(client, client._conn_retry.copy(), logger=client.logger)

@@ -13,12 +13,13 @@ ANY = -1
 @dataclass(frozen=True, slots=True)
 class Stat:
     """Of a node: data version, session that an ephemeral one dies with (0: persistent), the transaction
-    that made it, and when it was last changed (UTC seconds since 1970, by the server's clock)."""
+    that made it, and when it was last changed and made (UTC seconds since 1970, by the server's clock)."""
 
     version: int
     ephemeral_owner: int
     czxid: int
     mtime: float
+    ctime: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,14 @@ from __future__ import annotations
 import logging
 import queue
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from kazoo.client import KazooClient, TransactionRequest
-from kazoo.protocol.states import Callback, KazooState, KeeperState, ZnodeStat
+from kazoo.protocol.states import Callback, KazooState, ZnodeStat
 
-from ha import ensemble
+from ha import ensemble, fourletter
 from ha.errors import HaError, NodeExists, NoNode, Unreachable
 from ha.kazooclient import TRANSIENT, AddWatch, is_cause, new_client, translated
 from ha.operations import ANY, Check, Committed, Create, Delete, Operation, Refused, Set, Stat
@@ -36,6 +37,9 @@ log = logging.getLogger("arimonitor.zookeeper")
 
 IN_FLIGHT = 64
 """Calls under way at one time; some 280 would fill kazoo's inner pipe and hang."""
+
+GIVE_UP = 3
+"""Session timeouts without a connection after which a session is not waited for any longer."""
 
 _CONFIG = "/zookeeper/config"  # where ZooKeeper keeps who votes; everybody may read it
 
@@ -69,6 +73,7 @@ class Tree:
         self._listeners: list[Callable[[bool], None]] = []
         self._watched: list[tuple[str, Callable[[str | None], None]]] = []
         self._prepared = 0  # the session in which the namespace was there
+        self._begun_at = self._alone_since = 0.0
         self._client: KazooClient | None = None
 
     # -- the session -------------------------------------------------------
@@ -76,6 +81,7 @@ class Tree:
         """Begin to connect, and go on for ever; whether it is connected after at most `timeout` s."""
         if self._client is None:
             self._client = self._new_client()
+            self._begun_at = self._alone_since = time.monotonic()
         return bool(self._client.start_async().wait(timeout)) and self.connected
 
     def stop(self, timeout: float = 2.0) -> None:
@@ -90,23 +96,27 @@ class Tree:
         for listener in self._listeners:
             listener(False)
 
-    def restart(self) -> None:
-        """Give this session up and begin another one with a new client."""
+    def mend(self) -> bool:
+        """A new client, and so a new session, where the old one can't come back; whether one was made.
+
+        That is where kazoo's loop has ended, and where it has not connected for `GIVE_UP` session timeouts:
+        servers that lost their data refuse for ever whoever has seen later ones. For the owner's loop.
+        """
+        client, now = self._client, time.monotonic()
+        if client is None or client.connected or now - self._begun_at < 1.0:
+            return False
+        lonely = now - self._alone_since >= max(10.0, GIVE_UP * self.session_timeout)
+        if not lonely and not client._connection.ended:
+            return False
+        log.info("the %s session with ZooKeeper is given up, and a new one is begun", self.name or "old")
         self.stop()
         self.start()
+        return True
 
     @property
     def connected(self) -> bool:
         """Whether calls can be made now. It says nothing about the lease."""
         return self._client is not None and bool(self._client.connected)
-
-    @property
-    def ended(self) -> bool:
-        """kazoo has given up (a login that was refused, a bug): only `restart` helps."""
-        return self._client is not None and self._client.client_state in (
-            KeeperState.CLOSED,
-            KeeperState.AUTH_FAILED,
-        )
 
     @property
     def session_id(self) -> int | None:
@@ -225,7 +235,7 @@ class Tree:
                 voters = ensemble.voters(self._answer(pending, _CONFIG, timeout)[0] or b"")
             except HaError as error:
                 log.debug("the number of voters is not known: %s", error)
-        return ensemble.ask(self.hosts, voters, timeout)
+        return fourletter.ask(self.hosts, voters, timeout)
 
     # -- inside ------------------------------------------------------------
     def _new_client(self) -> KazooClient:
@@ -247,6 +257,7 @@ class Tree:
         if self._is_old(client):
             return
         connected = state == KazooState.CONNECTED
+        self._alone_since = time.monotonic()
         if connected:
             for path, on_event in self._watched:
                 self._add_watch(client, path, on_event)
@@ -350,4 +361,4 @@ class Tree:
 
 
 def _stat(stat: ZnodeStat) -> Stat:
-    return Stat(stat.version, stat.ephemeralOwner, stat.czxid, stat.mtime / 1000)
+    return Stat(stat.version, stat.ephemeralOwner, stat.czxid, stat.mtime / 1000, stat.ctime / 1000)

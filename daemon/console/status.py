@@ -26,6 +26,11 @@ def status_text(now: Snapshot) -> str:
     if now.ha is not None:
         connected = "connected" if now.ha.connected else "NOT CONNECTED"
         head.append(("Failover", f"{now.ha.backend}, {connected}, master: {plain(now.ha.master)}"))
+        nodes = ", ".join(f"{node.name} {'here' if node.here else 'AWAY'}" for node in now.ha.nodes)
+        if nodes:
+            head.append(("Nodes", nodes))
+        if now.ha.reason:
+            head.append(("Decision", now.ha.reason))
     if now.mail is not None:
         reading = "reading" if now.mail.reading else "not reading"
         head.append(("Mail", f"{reading}, last check {plain(now.mail.last_check)}"))
@@ -66,7 +71,7 @@ def _brokers_text(brokers: Sequence[BrokerStatus]) -> str:
         return "No broker is configured."
     rows = [("BROKER", "STATE", "OUTBOX", "OLDEST", "CONFIRMED", "NOTE")]
     for one in brokers:
-        state = "connected" if one.connected else "AWAY"
+        state = "standby" if one.standby else "connected" if one.connected else "AWAY"
         oldest = age(one.oldest_s) if one.outbox else "-"
         rows.append((one.name, state, count(one.outbox), oldest, count(one.confirmed), one.error or ""))
     return table(rows, right=(2, 3, 4))

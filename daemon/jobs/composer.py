@@ -22,6 +22,7 @@ ALL_COMMANDS = ("RAMAIS", "CHECKIP", "MACCHANGE")
 _TITLES: dict[str, dict[Kind, str]] = {
     "pt_BR": {
         "mailbox": "a caixa de entrada não está sendo lida",
+        "failover": "o outro nó assumiu",
         "outbox": "mensagens de chamadas esperam há muito tempo",
         "disk": "o disco está quase cheio",
         "gap": "eventos do Asterisk podem ter sido perdidos",
@@ -29,6 +30,7 @@ _TITLES: dict[str, dict[Kind, str]] = {
     },
     "en": {
         "mailbox": "the mailbox is not being read",
+        "failover": "the other node has taken over",
         "outbox": "call messages have waited for long",
         "disk": "the disk is nearly full",
         "gap": "events of Asterisk may have been missed",

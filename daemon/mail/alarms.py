@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["mailbox", "outbox", "disk", "gap", "answers"]
+Kind = Literal["mailbox", "outbox", "disk", "gap", "answers", "failover"]
 
 EVERY = 3600.0
 """Seconds between two mails of one kind."""
@@ -17,7 +17,10 @@ LOW_DISK = 500 * 1024 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """How things are. Seconds; None: nothing of the kind. `gaps` counts since the start."""
+    """How things are. Seconds; None: nothing of the kind. `gaps` counts since the start.
+
+    `failover` is the epoch since which this node is master in place of `before`, for `reason`; 0: no news.
+    """
 
     mailbox_away: float | None = None
     mailbox_problem: str = ""
@@ -27,6 +30,10 @@ class Facts:
     data_dir: str = ""
     gaps: int = 0
     undeliverable: int = 0
+    failover: int = 0
+    node: str = ""
+    before: str = ""
+    reason: str = ""
 
 
 _SENTENCES: Mapping[str, Mapping[Kind, str]] = {
@@ -36,6 +43,7 @@ _SENTENCES: Mapping[str, Mapping[Kind, str]] = {
         "disk": "The disk of {folder} has {megabytes} MB left.",
         "gap": "Events of Asterisk may have been missed {times} times: see monitor-gap.",
         "answers": "An answer could not be delivered: `arimonitor ctl queue failed` names it.",
+        "failover": "{node} works as master now, in place of {before}: {reason}",
     },
     "pt_BR": {
         "mailbox": "A caixa de entrada não é lida há {minutes} minutos: {problem}",
@@ -43,6 +51,7 @@ _SENTENCES: Mapping[str, Mapping[Kind, str]] = {
         "disk": "O disco de {folder} tem só {megabytes} MB livres.",
         "gap": "Eventos do Asterisk podem ter sido perdidos {times} vez(es): veja monitor-gap.",
         "answers": "Uma resposta não pôde ser entregue: `arimonitor ctl queue failed` diz qual.",
+        "failover": "{node} é o mestre agora, no lugar de {before}: {reason}",
     },
 }
 
@@ -60,6 +69,8 @@ def troubles(now: Facts, before: Facts, language: str = "en") -> dict[Kind, str]
         found["gap"] = {"times": now.gaps - before.gaps}
     if now.undeliverable > before.undeliverable:
         found["answers"] = {}
+    if now.failover > before.failover:
+        found["failover"] = {"node": now.node, "before": now.before, "reason": now.reason}
     return {kind: _SENTENCES[language][kind].format(**names) for kind, names in found.items()}
 
 

@@ -48,6 +48,8 @@ class HubWatch:
         self.interval = interval
         self.threshold = threshold
         self.stuck = stuck
+        self.ticks = 0
+        """Changes as long as the hub runs; may be read in a real thread."""
         self.blocked = 0
         self.blocked_seconds = 0.0
         self._emergency = emergency
@@ -71,6 +73,7 @@ class HubWatch:
         try:
             while not stop.wait(self.interval):
                 now = self._clock()
+                self.ticks += 1
                 self._tick(now, max(0.0, now - self._due))
                 self._due = self._clock() + self.interval
         finally:

@@ -151,15 +151,18 @@ class Supervisor:
             if not task.kill():
                 log.error("helper %s did not end even when killed", task.name)
 
-    def run_until(self, stop: Event) -> None:
+    def run_until(self, stop: Event, farewell: Callable[[], None] | None = None) -> None:
         """Start, wait for `stop` or for a service that can't live, stop everything.
 
+        `farewell` is called before anything is stopped, where `stop` was set.
         Raises the FatalError that ended it; returns after `stop` was set.
         """
         watcher = self.spawn("stop watcher", self._wake_on, stop)
         try:
             self.start()
             self._wake.wait()
+            if farewell is not None and self._fatal is None:
+                farewell()
         finally:
             watcher.kill()
             self.stop()

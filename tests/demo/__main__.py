@@ -84,18 +84,18 @@ class Demo:
             if status.get("role") == "master" and name != self._master:
                 self._say(f"{name} is master")
                 self._master = name
-        steady, came = self.cluster.exchange.steady, list(consumer.consumed)
+        calls, came = self.cluster.calls, list(consumer.consumed)
         ids = {each.id for each in came if each.call}
         return Frame(
             time.monotonic() - self._began,
             [NodeView(name, status, self._troubles.get(name, "")) for name, status in statuses.items()],
             {host: self.cluster.mode(host) for host in self.cluster.zookeepers()},
-            steady.started,
-            steady.playing,
-            len(steady.emitted),
+            calls.started,
+            calls.playing,
+            len(calls.emitted),
             len(ids),
             sum(1 for each in came if each.call) - len(ids),
-            len({(fact.call, fact.type) for fact in list(steady.emitted)} - consumer.facts),
+            len({(fact.call, fact.type) for fact in list(calls.emitted)} - consumer.facts),
             Counter(each.node for each in came if each.call),
             len(postman.mailed),
             len({each.answers for each in self._boxes.answers() if each.kind != "queued"}),
@@ -166,7 +166,7 @@ def _screen() -> Iterator[None]:
 def _run(demo: Demo, script: list[tuple[float, str]], *, live: bool) -> None:
     began, shown = time.monotonic(), 0.0
     postman = Postman(demo.cluster.imap, "demo", 0)
-    demo.cluster.exchange.steady.start(CALLS, demo.cluster.exchange.now())
+    demo.cluster.calls.begin(CALLS)
     postman.start(MAILS)
     with Consumer(demo.cluster.mailbox) as consumer:
         going = True
@@ -187,7 +187,7 @@ def _run(demo: Demo, script: list[tuple[float, str]], *, live: bool) -> None:
                 time.sleep(EVERY)
             for key in keys:
                 going = going and demo.key(key)
-        demo.cluster.exchange.steady.finish()
+        demo.cluster.calls.finish()
         postman.finish()
 
 

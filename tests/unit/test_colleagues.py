@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from daemon.carrying import colleagues
 from daemon.directory.model import Directory, EndpointEntry
 from daemon.jobs.model import Request
 from daemon.mail.policy import policy_of
-from daemon.requests import colleagues
 from daemon.settings import Settings
 
 LIMITED = "desk@example.com"

@@ -66,11 +66,21 @@ def test_the_json_of_status() -> None:
                 "confirmed": 40,
                 "stuck": 0,
                 "error": None,
+                "standby": False,
             }
         ],
         "mail": None,
         "queue": None,
-        "ha": {"backend": "file", "connected": True, "master": "AUDIO2"},
+        "ha": {
+            "backend": "file",
+            "connected": True,
+            "master": "AUDIO2",
+            "mode": "auto",
+            "reason": "",
+            "since": None,
+            "lease_left_s": None,
+            "nodes": [],
+        },
         "lab": False,
         "shadow": False,
         "services": [{"name": "ari-voip3", "state": "running", "restarts": 0, "error": None}],
@@ -78,6 +88,16 @@ def test_the_json_of_status() -> None:
         "log": "/var/log/arimonitor/ARI-1-2025-10-27.LOG",
         "notices": [],
     }
+
+
+def test_a_standby_keeps_what_the_master_publishes_for_a_while() -> None:
+    """It is connected to no broker, and that is no trouble; what is never told to be published is."""
+    waiting = replace(WELL.brokers[0], connected=False, standby=True, outbox=12, oldest_s=900.0)
+    assert health(replace(WELL, role="slave", brokers=(waiting,))) == ()
+    old = replace(waiting, oldest_s=901.0)
+    assert [str(p.message) for p in health(replace(WELL, role="slave", brokers=(old,)))] == [
+        "12 messages wait here, the oldest for 901 s: it is not known what the master has published"
+    ]
 
 
 def test_mail_and_queue_have_the_keys_of_the_contract() -> None:

@@ -54,8 +54,17 @@ def system_commands(
     def role(_args: Sequence[str], _info: SessionInfo) -> Result:
         now = snapshot()
         master = now.ha.master if now.ha is not None else None
-        data = {"node": now.node, "role": now.role, "epoch": now.epoch, "master": master}
-        return Result(data, f"{now.node} is {now.role}, epoch {now.epoch}; master: {plain(master)}")
+        data: dict[str, object] = {
+            "node": now.node,
+            "role": now.role,
+            "epoch": now.epoch,
+            "master": master,
+        }
+        text = f"{now.node} is {now.role}, epoch {now.epoch}; master: {plain(master)}"
+        if now.ha is not None and now.ha.reason:
+            data |= {"reason": now.ha.reason, "since": now.ha.since}
+            text += f"\n{now.ha.reason} (since {plain(now.ha.since)})"
+        return Result(data, text)
 
     def read_again(args: Sequence[str], _info: SessionInfo) -> Result:
         if len(args) > 1 or (args and args[0].lower() not in RELOADABLE):

@@ -60,6 +60,7 @@ class Asterisk:
         self.net = f"127.0.{self.slot}"
         self.http, self.ami_port = free_port(), free_port()
         self.sip = free_port(socket.SOCK_DGRAM)
+        self.http_address = "127.0.0.1"  # 0.0.0.0 in a network namespace of its own
         self.url = f"http://127.0.0.1:{self.http}"
         self._copy(root)
         atexit.register(self.kill)
@@ -102,6 +103,7 @@ class Asterisk:
     def _configure(self, channelvars: str | None, qualify: int, ws_write_timeout: int | None) -> None:
         first = 10000 + (self.slot - SLOTS[0]) * 1000
         values = {
+            "HTTP_ADDRESS": self.http_address,
             "HTTP_PORT": self.http,
             "SIP_PORT": self.sip,
             "AMI_PORT": self.ami_port,

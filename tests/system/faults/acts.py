@@ -54,6 +54,8 @@ class Effect:
     undo: Undo
     nodes: Iterable[Node] = ()
     blind: bool = True
+    at: float | None = None
+    """When it happened, where that was not at once."""
 
 
 def nothing() -> None:
@@ -75,7 +77,7 @@ class Stage:
         effect = getattr(self, f"_{act.verb}")(*act.words)
         nodes = tuple(node.name for node in effect.nodes)
         blind = nodes if effect.blind else ()
-        self.going[number] = Done(at, act, effect.undo, master, nodes, blind)
+        self.going[number] = Done(effect.at or at, act, effect.undo, master, nodes, blind)
 
     def end(self, number: int) -> None:
         """End what it began, on whatever it began it."""
@@ -169,6 +171,16 @@ class Stage:
 
         return Effect(back, nodes)
 
+    def _crash(self, word: str, point: str) -> Effect:
+        (node,) = self._nodes(word)
+        file = self.cluster.failpoint(node.name)
+        file.write_text(point)
+        wait_until(lambda: not node.alive, f"{node.name} came to {point}", 30, every=0.005)
+        at = time.time()
+        file.write_text("")
+        node.expected = False
+        return Effect(lambda: start(node), (node,), at=at)
+
     def _freeze(self, word: str) -> Effect:
         nodes, servers = self._processes(word)
         for node in nodes:
@@ -253,7 +265,7 @@ class Stage:
         host.off()
         for node in nodes:
             node.expected = False
-            node.daemon.kill()
+            getattr(node.daemon, "power_loss", node.daemon.kill)()
             node.ssh.stop()
         server = self.cluster.zookeepers().get(host.name)
         if server is not None:
@@ -268,6 +280,21 @@ class Stage:
                 start(node)
 
         return Effect(boot, nodes)
+
+    def _reboot(self, word: str) -> Effect:
+        host = self._host(word)
+        nodes = self._on(host)
+        server = self.cluster.zookeepers().get(host.name)
+        for node in nodes:
+            node.expected = False
+            node.daemon.reboot()  # type: ignore[attr-defined]
+            node.ssh.restart()
+        if server is not None:
+            server.stop()
+            server.launch()
+        for node in nodes:
+            start(node)
+        return Effect(nothing, nodes)
 
     def _flap(self, word: str, *spans: str) -> Effect:
         host, over = self._host(word), Event()

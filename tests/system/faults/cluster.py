@@ -33,8 +33,10 @@ from tests.servers.sshd import Sshd
 from tests.servers.waiting import wait_until
 from tests.servers.zookeeper import Ensemble, Place
 from tests.system.consumer import Mailbox
-from tests.system.faults.exchange import PASSWORD, USERNAME, Exchange
+from tests.system.faults.exchange import Exchange, Source
 from tests.system.faults.posts import SENDERS, user_of
+from tests.system.faults.real_asterisk import RealAsterisk
+from tests.system.faults.systemd_hosts import ServiceDaemon
 
 BOTH = ("AUDIO", "AUDIO2")
 NAMESPACE = "/arimonitor"
@@ -76,13 +78,18 @@ class Kind:
     """What a cluster is made of. `tree`: the product's packages that its daemons run from.
 
     `clocks`: "blind" (blind_clock.py) or "fake" (libfaketime, moved by `shift`). `disks`: "small" ones
-    for the daemons' data, which can be filled.
+    for the daemons' data, which can be filled. `hosts`: "systemd" runs the two hosts (systemd_hosts.py).
+    `asterisk`: "real" is one with phones (real_asterisk.py), else recorded calls are played.
+    `failpoints`: "armed" ones, so that a daemon can be told where to die.
     """
 
     nodes: tuple[str, ...] = BOTH
     tree: Path = REPOSITORY
     clocks: str = ""
     disks: str = ""
+    hosts: str = ""
+    asterisk: str = ""
+    failpoints: str = ""
 
 
 class Cluster(Lifetime):
@@ -117,12 +124,12 @@ class Cluster(Lifetime):
             servers.append(self.zookeeper)
         for server in servers:
             self._stack.callback(server.close)
-        self.exchange = self._stack.enter_context(Exchange(self.hosts["asterisk"]))
+        source = RealAsterisk if self.kind.asterisk == "real" else Exchange
+        self.calls: Source = self._stack.enter_context(source(self.hosts["asterisk"]))
         at_once(*(server.start for server in servers))
         self.mailbox = Mailbox(self.broker)
         for name in self.names:
             self.nodes[name] = self._node(name)
-            self._stack.callback(self.nodes[name].daemon.kill)
         at_once(*(node.daemon.start for node in self.nodes.values()))
         self.ready()
         return self
@@ -200,10 +207,20 @@ class Cluster(Lifetime):
 
     def _node(self, name: str) -> Node:
         host = self.hosts[name.lower()]
+        if self.kind.hosts == "systemd":
+            readable = (self.imap.base, self.smtp.base, *(ssh.base for ssh in self.ssh.values()))
+            service = ServiceDaemon(self.base / name, self.settings(name), host, readable)
+            self._stack.callback(service.booted.close)
+            return Node(name, host, service, self.ssh[name])
         launcher = (str(_BLIND_CLOCK),) if self.kind.clocks == "blind" else ("-m", "daemon")
         made = ArimonitorDaemon(
             self.base / name, self.settings(name), at=host, tree=self.kind.tree, launcher=launcher
         )
+        self._stack.callback(made.kill)
+        if self.kind.failpoints == "armed":
+            self.failpoint(name).write_text("")
+            made.environ["ARIMONITOR_TEST_FAILPOINTS"] = "1"
+            made.environ["ARIMONITOR_FAILPOINT"] = f"@{self.failpoint(name)}"
         if self.kind.clocks == "fake":
             made.environ.update(
                 LD_PRELOAD=str(_FAKETIME),
@@ -220,6 +237,10 @@ class Cluster(Lifetime):
             self._stack.callback(subprocess.run, ["umount", "-l", str(made.data)], check=True, timeout=30)
         return Node(name, host, made, self.ssh[name])
 
+    def failpoint(self, name: str) -> Path:
+        """The file that names the point at which a node's daemon dies next."""
+        return self.base / f"{name}.failpoint"
+
     def shift(self, name: str, by: str) -> None:
         """The wall clock of a node is wrong by so much ("+1h") from the next second on."""
         (self.base / f"{name}.clock").write_text(by + "\n")
@@ -234,9 +255,7 @@ class Cluster(Lifetime):
             "asterisk": [
                 {
                     "name": "voip3",
-                    "url": self.exchange.url,
-                    "username": USERNAME,
-                    "password": PASSWORD,
+                    **self.calls.settings,
                     "definitions": str(REPOSITORY / "daemon/lab/definitions"),
                     "recordings": "",
                     "cdr": "",

@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 from random import Random
+from typing import Any, Protocol, Self
 
 import daemon.lab
 from daemon.lab.ari import Application
@@ -28,6 +29,39 @@ _CALLS = Path(daemon.lab.__file__).parent / "calls"
 _SPEED = 10.0
 _LEFT_OUT = ("ChannelVarset", "DeviceStateChanged", "ChannelConnectedLine")  # nobody here wants them
 _FACTS = {("Dial", ""): "received-call", ("Dial", "ANSWER"): "answered-call"}
+
+
+class Source(Protocol):
+    """Where calls come from: numbered, at a steady rate, each told to whoever listens just then."""
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """For [[asterisk]]: url, username, password."""
+
+    @property
+    def emitted(self) -> list[Emitted]:
+        """What was told so far."""
+
+    @property
+    def started(self) -> int:
+        """Calls so far."""
+
+    @property
+    def playing(self) -> int:
+        """Calls that go on."""
+
+    def begin(self, rate: float) -> None:
+        """From now on so many calls a second begin."""
+
+    def finish(self) -> None:
+        """No more calls begin; those there are come to their end."""
+
+    def listeners(self) -> list[Listening] | None:
+        """Which node has listened from when to when; None where it can't tell."""
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
 
 
 class Steady:
@@ -126,9 +160,36 @@ class Exchange(LabServer):
         self._heard: list[Listening] = []
 
     @property
-    def url(self) -> str:
+    def settings(self) -> dict[str, Any]:
         """For [[asterisk]]."""
-        return f"http://{self._at.address}:{self.port}"
+        return {
+            "url": f"http://{self._at.address}:{self.port}",
+            "username": USERNAME,
+            "password": PASSWORD,
+        }
+
+    def begin(self, rate: float) -> None:
+        """As Source says."""
+        self.steady.start(rate, self._now())
+
+    def finish(self) -> None:
+        """As Source says."""
+        self.steady.finish()
+
+    @property
+    def emitted(self) -> list[Emitted]:
+        """As Source says."""
+        return self.steady.emitted
+
+    @property
+    def started(self) -> int:
+        """As Source says."""
+        return self.steady.started
+
+    @property
+    def playing(self) -> int:
+        """As Source says."""
+        return self.steady.playing
 
     def open(self) -> None:
         """Listen on the host's address."""
@@ -136,7 +197,7 @@ class Exchange(LabServer):
             self._listener = self._at.listen(self.port)
             self.port = int(self._listener.getsockname()[1])
 
-    def __enter__(self) -> Exchange:
+    def __enter__(self) -> Self:
         self.open()
         self._thread.start()
         return self
@@ -144,10 +205,6 @@ class Exchange(LabServer):
     def __exit__(self, *_: object) -> None:
         self._stop.set()
         self._thread.join(10)
-
-    def now(self) -> float:
-        """The clock that calls are played by."""
-        return self._now()
 
     def listeners(self) -> list[Listening]:
         """Who has listened from when to when; who still does, until now."""

@@ -25,6 +25,8 @@ class Said(msgspec.Struct, frozen=True, array_like=True):
     outbox: int = 0
     calls: int = 0
     queue: int = 0
+    sees: bool = True
+    """Every Asterisk is connected."""
 
 
 class Logged(msgspec.Struct, frozen=True, array_like=True):

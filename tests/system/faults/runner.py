@@ -15,10 +15,10 @@ from tests.system.faults.acts import Stage, settle_zookeeper
 from tests.system.faults.checker import Verdict, check, seen
 from tests.system.faults.cluster import Cluster
 from tests.system.faults.collecting import Chronicle
-from tests.system.faults.history import History, Stored, save
+from tests.system.faults.history import History, Listening, Stored, save
 from tests.system.faults.posts import Boxes, Postman
 from tests.system.faults.scenario import Scenario, render
-from tests.system.faults.watching import Consumer, Poller
+from tests.system.faults.watching import Consumer, Poller, listened
 
 Say = Callable[[str], None]
 
@@ -41,19 +41,20 @@ class Runner:
         history = History(scenario.name, began=time.time())
         run = f"{scenario.name}-{secrets.token_hex(3)}"
         postman = Postman(self.cluster.imap, run, self.cluster.mails)
-        steady = self.cluster.exchange.steady
-        first = len(steady.emitted)
+        calls = self.cluster.calls
+        first = len(calls.emitted)
         history.resources += [collecting.resources(node, "before") for node in self.cluster.nodes.values()]
         before = self._chronicle.znodes() if self._with_zookeeper else 0
         with Consumer(self.cluster.mailbox) as consumer, Poller(self.cluster) as poller:
+            history.said = poller.said
             postman.start(scenario.load.mails)
-            steady.start(scenario.load.calls, self.cluster.exchange.now())
+            calls.begin(scenario.load.calls)
             began = time.monotonic()
             try:
                 self._act(scenario, stage, began)
                 _sleep_until(began + scenario.load.seconds)
             finally:
-                steady.finish()
+                calls.finish()
                 postman.finish()
                 history.load_ended = time.time()
                 stage.heal()
@@ -67,9 +68,9 @@ class Runner:
                 for node in self.cluster.nodes.values()
                 if self.cluster.ask(node)
             ]
-        history.said, history.consumed = poller.said, consumer.consumed
+        history.consumed = consumer.consumed
         history.mailed = postman.mailed
-        history.emitted = steady.emitted[first:]
+        history.emitted = calls.emitted[first:]
         self._collect(history, before)
         return history, check(history, scenario.expect)
 
@@ -103,7 +104,7 @@ class Runner:
 
     def _at_rest(self) -> bool:
         words = [self.cluster.ask(node) for node in self.cluster.nodes.values()]
-        return not self.cluster.exchange.steady.playing and all(
+        return not self.cluster.calls.playing and all(
             word
             and not any(each["outbox"] for each in word["brokers"])
             and not any(each["active_calls"] or each["backlog"] for each in word["asterisk"])
@@ -156,8 +157,8 @@ class Runner:
             left.append("a node that is not connected to everything")
         elif not self._at_rest():
             left.append("calls or messages under way")
-        history.listening = self.cluster.exchange.listeners()
-        facts = self.cluster.exchange.steady.emitted[first:]
+        history.listening = self._listening(history)
+        facts = self.cluster.calls.emitted[first:]
         if missing := sum((f.call, f.type) not in consumer.facts and seen(history, f) for f in facts):
             left.append(f"{missing} facts to come")
         answered = {each.answers for each in self._boxes.answers() if each.kind != "queued"}
@@ -169,10 +170,14 @@ class Runner:
             left.append("requests in a queue")
         return left
 
+    def _listening(self, history: History) -> list[Listening]:
+        told = self.cluster.calls.listeners()
+        return listened(history.said) if told is None else told
+
     def _collect(self, history: History, before: int) -> None:
         sent = {mail.message_id for mail in history.mailed}
         margin = history.began - 1.0
-        history.listening = [each for each in self.cluster.exchange.listeners() if each.until > margin]
+        history.listening = [each for each in self._listening(history) if each.until > margin]
         history.answered = [each for each in self._boxes.answers() if each.answers in sent]
         history.inbox = [each for each in self._boxes.folder("") if each in sent]
         history.done = [each for each in self._boxes.folder("Done") if each in sent]

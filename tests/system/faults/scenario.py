@@ -20,6 +20,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from daemon.jobs.failpoints import POINTS
+
 NODES = ("AUDIO", "AUDIO2")
 NODE_WORDS = ("master", "standby", "both", *NODES)
 ZOOKEEPER_WORDS = (
@@ -57,17 +59,19 @@ class Verb:
     means: str
 
 
-_PERCENT, _RATE, _SHIFT, _SPAN = "PERCENT", "RATE", "SHIFT", "SPAN"
+_PERCENT, _RATE, _SHIFT, _SPAN, _POINT = "PERCENT", "RATE", "SHIFT", "SPAN", "POINT"
 _FREE: Mapping[str, tuple[re.Pattern[str], str]] = {
     _PERCENT: (re.compile(r"[1-9]\d?%"), "10%"),
     _RATE: (re.compile(r"\d+[km]bit"), "256kbit"),
     _SHIFT: (re.compile(r"[+-]\d+(s|m|h)"), "+1h"),
+    _POINT: (re.compile("|".join(POINTS)), "accepted"),
     _SPAN: (re.compile(r"(down|up)=\d+(\.\d+)?(ms|s)"), "down=1s"),
 }
 _PROCESSES = (*NODE_WORDS, *SERVER_WORDS)
 
 VERBS: Mapping[str, Verb] = {
     "kill9": Verb((_PROCESSES,), "perhaps", "SIGKILL; started again after the duration"),
+    "crash": Verb((NODE_WORDS, (_POINT,)), "perhaps", "it dies when it next comes to that fail point"),
     "stop": Verb((_PROCESSES,), "perhaps", "SIGTERM; started again after the duration"),
     "switchover": Verb((("", *NODES),), "no", "`switchover` on the master's console"),
     "freeze": Verb((_PROCESSES,), "yes", "SIGSTOP, then SIGCONT"),
@@ -79,6 +83,7 @@ VERBS: Mapping[str, Verb] = {
     "refuse": Verb((WAYS, NODE_WORDS), "yes", "packets of one kind are answered by a reset"),
     "lose": Verb((HOST_WORDS, (_PERCENT,)), "yes", "so many packets to and from a host are lost"),
     "slow": Verb((HOST_WORDS, (_RATE,)), "yes", "a host sends at this rate at most"),
+    "reboot": Verb((HOST_WORDS,), "no", "`systemctl reboot` of a host that systemd runs"),
     "flap": Verb((HOST_WORDS, (_SPAN,), (_SPAN,)), "yes", "its cable is out and in, again and again"),
     "wipe": Verb((("zookeeper",),), "no", "all ZooKeepers are killed, and start with nothing"),
     "adopt": Verb((NODE_WORDS,), "no", "`adopt` on its console"),
@@ -166,6 +171,9 @@ GIVEN = {
     "zookeeper-leader": ("witness", "master", "standby"),
     "clocks": ("blind", "fake"),  # see clocks.py
     "disks": ("small",),
+    "failpoints": ("armed",),  # needed for `crash`
+    "hosts": ("systemd",),  # see systemd_hosts.py
+    "asterisk": ("real",),  # see real_asterisk.py
 }
 """What is seen to before the load begins."""
 

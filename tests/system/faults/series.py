@@ -28,6 +28,11 @@ from tests.system.faults.scenario import Scenario, parse, render
 HERE = Path(__file__).parent
 MAILS = 480  # for one cluster: 600 an hour are answered
 
+CRASH_POINTS = (
+    "fetched", "accepted", "flagged", "assigned", "filed", "running", "processing", "worked", "produced",
+    "replying", "sent", "replied", "completed", "moved", "done",
+)  # fmt: skip
+
 TABLE: Sequence[tuple[str, int]] = (
     ("switchover", 15),
     ("stopped", 15),
@@ -62,6 +67,12 @@ TABLE: Sequence[tuple[str, int]] = (
     ("packets-lost", 5),
     ("flapping", 5),
     ("zookeeper-down-10m", 1),
+    *((f"crashed-at-{point}", 1) for point in CRASH_POINTS),
+    ("real-calls-killed", 5),
+    ("real-calls-switchover", 5),
+    ("systemd-killed", 5),
+    ("systemd-rebooted", 5),
+    ("systemd-power-lost", 5),
 )
 """The rows of the fault table, and how many runs of each."""
 
@@ -100,7 +111,8 @@ def jobs(rows: Sequence[str] = ()) -> Iterator[Job]:
 
 def kind_of(scenario: Scenario, kind: Kind = Kind()) -> Kind:  # noqa: B008 - it is frozen
     """The cluster that a scenario needs."""
-    return replace(kind, clocks=scenario.given.get("clocks", ""), disks=scenario.given.get("disks", ""))
+    keys = ("clocks", "disks", "hosts", "asterisk", "failpoints")
+    return replace(kind, **{key: scenario.given.get(key, "") for key in keys})
 
 
 class Series:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -12,9 +13,10 @@ import pika.exceptions
 
 from tests.system.consumer import Mailbox
 from tests.system.faults.cluster import Cluster, Node
-from tests.system.faults.history import Consumed, Said
+from tests.system.faults.history import Consumed, Listening, Said
 
 EVERY = 0.2  # seconds between two questions to a node
+UNASKED = 1.5  # seconds without an answer after which nobody knows whether it was connected
 _BROKEN = (pika.exceptions.AMQPError, OSError)
 
 
@@ -61,7 +63,24 @@ def said(node: str, asked: float, status: dict[str, Any]) -> Said:
         sum(each["outbox"] for each in status["brokers"]),
         sum(each["active_calls"] + each["backlog"] for each in status["asterisk"]),
         int(queue.get("pending", 0)) + int(queue.get("processing", 0)),
+        all(each["connected"] for each in status["asterisk"]),
     )
+
+
+def listened(words: Iterable[Said]) -> list[Listening]:
+    """When each node was connected to every Asterisk, by what it said."""
+    found: list[Listening] = []
+    last: dict[str, Said] = {}
+    for word in sorted(words, key=lambda word: word.at):
+        before = last.get(word.node)
+        goes_on = before is not None and before.sees and word.asked - before.at < UNASKED
+        if word.sees and goes_on:
+            at = max(n for n, each in enumerate(found) if each.node == word.node)
+            found[at] = Listening(found[at].at, word.asked, word.node)
+        elif word.sees:
+            found.append(Listening(word.at, word.at, word.node))
+        last[word.node] = word
+    return found
 
 
 class Consumer:

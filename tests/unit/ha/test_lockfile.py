@@ -1,14 +1,20 @@
-"""The one-host lease: one holder, and an epoch that grows with each."""
+"""The one-host lease: one holder, an epoch that grows with each; the election of one."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from queue import Queue
 
 import pytest
 
-from ha.lockfile import EpochError, LeaseHeldError, LockfileLease
+from ha.errors import CommandRefused
+from ha.lockfile import EpochError, LeaseHeldError, LockfileAgent, LockfileLease
+from ha.model import Member
 
 HOLDER = (
     "import sys; from pathlib import Path; from ha.lockfile import LockfileLease\n"
@@ -62,3 +68,92 @@ def test_an_epoch_that_cant_be_written_is_no_epoch(tmp_path: Path) -> None:
     (tmp_path / "epoch.new").rmdir()
     assert lease.acquire() == 1
     lease.release()
+
+
+class Orders:
+    """What the daemon was told."""
+
+    def __init__(self) -> None:
+        self.told: Queue[tuple[str, object]] = Queue()
+
+    def won(self, epoch: int) -> None:
+        self.told.put(("won", epoch))
+
+    def lost(self, reason: str) -> None:
+        self.told.put(("lost", reason))
+
+    def retire(self, reason: str) -> None:
+        self.told.put(("retire", reason))
+
+    def next(self) -> tuple[str, object]:
+        return self.told.get(timeout=30)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@contextmanager
+def running(agent: LockfileAgent) -> Iterator[None]:
+    agent.open()
+    stop = threading.Event()
+    thread = threading.Thread(target=agent.run, args=(stop,))
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+        agent.close()
+
+
+def test_the_only_node_is_master_at_once(tmp_path: Path) -> None:
+    orders = Orders()
+    agent = LockfileAgent(Member("AUDIO"), tmp_path, orders)
+    assert agent.view().role == "slave"
+    with running(agent):
+        assert orders.next() == ("won", 1)
+        assert agent.lease.valid()
+        assert agent.lease.epoch == 1
+        view = agent.view()
+        assert (view.backend, view.role, view.master, view.epoch) == ("file", "master", "AUDIO", 1)
+        assert "epoch 1" in view.reason
+        with pytest.raises(LeaseHeldError):
+            LockfileAgent(Member("AUDIO"), tmp_path, orders).open()
+        for refused in (lambda: agent.switchover("AUDIO2"), agent.adopt, lambda: agent.step_down("why")):
+            with pytest.raises(CommandRefused):
+                refused()
+    assert not agent.lease.valid()
+    assert orders.told.empty()  # the daemon ends: it knows
+
+
+def test_a_slave_by_mode_leads_when_told_and_under_another_epoch_each_time(tmp_path: Path) -> None:
+    orders = Orders()
+    agent = LockfileAgent(Member("AUDIO", "slave"), tmp_path, orders)
+    with running(agent):
+        agent.set_mode("auto")
+        assert orders.next() == ("won", 1)
+        agent.set_mode("slave")
+        assert orders.next() == ("retire", "its mode is slave now")
+        assert agent.lease.valid()  # until its work has ended
+        agent.retired()
+        assert not agent.lease.valid()
+        agent.set_mode("master")
+        assert orders.next() == ("won", 2)
+        assert agent.lease.valid()
+
+
+def test_work_that_does_not_end_is_cancelled(tmp_path: Path) -> None:
+    orders, clock = Orders(), Clock()
+    agent = LockfileAgent(Member("AUDIO"), tmp_path, orders, clock=clock)
+    with running(agent):
+        assert orders.next() == ("won", 1)
+        agent.set_mode("slave")
+        assert orders.next()[0] == "retire"
+        clock.now = 11.0
+        agent.set_mode("slave")  # wakes it
+        assert orders.next() == ("lost", "the master's work had not ended within 10 s")
+        assert not agent.lease.valid()

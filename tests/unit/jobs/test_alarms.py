@@ -20,6 +20,8 @@ WELL = Facts(free_bytes=10**12)
         (Facts(gaps=3), Facts(gaps=2), ["gap"]),
         (Facts(undeliverable=1), WELL, ["answers"]),
         (Facts(mailbox_away=900.0, gaps=1), WELL, ["mailbox", "gap"]),
+        (Facts(failover=1), WELL, ["failover"]),
+        (Facts(failover=1), Facts(failover=1), []),
     ],
 )
 def test_troubles(now: Facts, before: Facts, kinds: list[str]) -> None:
@@ -41,5 +43,12 @@ def test_in_the_language_of_the_mails() -> None:
     )
     assert troubles(facts, WELL, "en")["mailbox"] == (
         "The mailbox has not been read for 5 minutes: IMAP {x} is away"
+    )
+    taken = Facts(failover=1, node="AUDIO2", before="AUDIO", reason="the lease was free")
+    assert troubles(taken, WELL, "en")["failover"] == (
+        "AUDIO2 works as master now, in place of AUDIO: the lease was free"
+    )
+    assert troubles(taken, WELL, "pt_BR")["failover"] == (
+        "AUDIO2 é o mestre agora, no lugar de AUDIO: the lease was free"
     )
     assert troubles(facts, WELL, "pt_BR").keys() == troubles(facts, WELL).keys()
