@@ -20,7 +20,7 @@ import msgspec
 from daemon.errors import TransientError
 from daemon.jobs import placing, policy, requestfile
 from daemon.jobs.failpoints import Reach, nothing
-from daemon.jobs.model import Record, State
+from daemon.jobs.model import Outcome, Record, State
 from daemon.jobs.ondisk import Step, UntoldSteps
 from daemon.jobs.placing import Node
 from daemon.jobs.policy import Limits
@@ -158,6 +158,27 @@ class Book:
                 self.refresh()
                 return changed
         raise Fenced(f"{record.request.request_id} is changed faster than it can be read")
+
+    # -- a work under way -----------------------------------------------------
+    def remember(self, request_id: str, found: Outcome) -> None:
+        """What a work has found so far is in its record, before it has an effect: for whoever ends it.
+
+        Raises Fenced where it is another node's by now, TransientError.
+        """
+        record = self.store.read(request_id)
+        if record is None or record.state != "running" or not self.is_mine(record):
+            raise Fenced(f"{request_id} is not worked on by this node any more")
+        self.advance(record, lambda r: msgspec.structs.replace(r, outcome=found))
+
+    def remembered(self, request_id: str) -> Outcome | None:
+        """What an earlier try, here or on another node, has found. Raises TransientError."""
+        record = self.store.read(request_id)
+        return record.outcome if record is not None else None
+
+    def taken_from(self, request_id: str) -> str:
+        """The node that had begun it before this one; "": none had. Raises TransientError."""
+        record = self.store.read(request_id)
+        return record.taken_from if record is not None else ""
 
     def conclude(self, record: Record, step: Callable[[Record], Record]) -> Record | None:
         """What a work ended with: as `advance`, but where the records are away it is kept on the disk.

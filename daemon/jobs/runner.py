@@ -136,7 +136,7 @@ class Lane:
         book.reach("produced" if record.state == "produced" else "requeued")
         book.write(record)
         book.nudge()
-        if fresh or record.outcome is not None:
+        if fresh or (record.state == "produced" and record.outcome is not None):
             book.call(_remove, folder)
         elif record.state == "produced" and self._leftovers is not None:
             self._leftovers.given_up(record.request.request_id)
@@ -163,6 +163,8 @@ class Lane:
         except TransientError as error:
             why = str(error)
             log.warning("request %s: try %d failed: %s", request.request_id, record.attempt, why)
+        except Fenced:  # another node has it by now
+            raise
         # A mistake in a command's work must not take the lane with it: it counts as a failed try.
         except Exception as error:
             why = f"{type(error).__name__} in the work"

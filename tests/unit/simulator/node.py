@@ -222,8 +222,8 @@ class Node:
         site, book, host = self.site, self.book, self.host
         rules = policy_of(settings)
         reached = site.reaching(self)
-        check = CheckIp(lambda: settings, reach=reached)
-        move = MacChange(lambda: settings, begun_by=self._taken_from, reach=reached)
+        check = CheckIp(lambda: settings, reach=reached, remember=book.remember, remembered=book.remembered)
+        move = MacChange(lambda: settings, begun_by=book.taken_from, reach=reached)
         works = {"RAMAIS": site.recordings(self), "CHECKIP": check, "MACCHANGE": move}
         leftovers = Leftovers(book, host.work, {"MACCHANGE": move.abandon}, every=0.0, first=1e-9)
         rebuild = Rebuild(book, host.folder) if site.cluster is not None else None
@@ -313,10 +313,6 @@ class Node:
         else:
             takeover._away.clear()  # its service is begun anew with each reign
         return 1.0
-
-    def _taken_from(self, request_id: str) -> str:
-        record = self.store.read(request_id)
-        return record.taken_from if record is not None else ""
 
     # -- ports -----------------------------------------------------------------------------------
     def on_file(self, fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:

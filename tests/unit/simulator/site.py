@@ -150,7 +150,11 @@ class Site:
             table = MemoryTable(next(iter(self.hosts.values())).database)
             return [_record(body) for body in table.bodies(get_args(State), "id", 1000)]
         ensemble = self.cluster.ensemble
-        paths = [f"/req/{folder}/{key}" for folder in ensemble.below("/req") for key in ensemble.below(f"/req/{folder}")]
+        paths = [
+            f"/req/{folder}/{key}"
+            for folder in ensemble.below("/req")
+            for key in ensemble.below(f"/req/{folder}")
+        ]
         entries = [ensemble.at(path) for path in paths]
         return [msgspec.json.decode(entry.data or b"", type=Record) for entry in entries if entry is not None]
 

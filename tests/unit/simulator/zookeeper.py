@@ -207,9 +207,7 @@ class Session:
 
         return self._call("get", effect)
 
-    def get_all(
-        self, paths: Sequence[str], timeout: float | None = None
-    ) -> list[tuple[bytes, Stat] | None]:
+    def get_all(self, paths: Sequence[str], timeout: float | None = None) -> list[tuple[bytes, Stat] | None]:
         def effect() -> list[tuple[bytes, Stat] | None]:
             found = [self._entry(path) for path in paths]
             return [None if entry is None else (entry.data or b"", entry.stat()) for entry in found]
