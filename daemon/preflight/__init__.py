@@ -22,7 +22,6 @@ from daemon.errors import ArimonitorError, TransientError
 from daemon.preflight import machines
 from daemon.preflight.local import (
     free_port,
-    open_port,
     readable_file,
     readable_folder,
     writable_folder,
@@ -30,7 +29,8 @@ from daemon.preflight.local import (
 from daemon.preflight.mail import mail_checks
 from daemon.preflight.recordings import recordings
 from daemon.preflight.report import Check, as_json, as_table
-from daemon.settings import AsteriskSettings, Settings, split_address
+from daemon.preflight.zookeeper import zookeeper_checks
+from daemon.settings import AsteriskSettings, Settings
 
 __all__ = ["Broker", "Check", "as_json", "as_table", "run"]
 
@@ -251,11 +251,8 @@ def _broker(broker: Broker, probe: BrokerProbe) -> Check:
 
 
 def _elsewhere(settings: Settings) -> Iterator[Check]:
-    """What this version can't log in to yet: does the port answer?"""
-    if settings.ha.backend == "zookeeper":
-        for text in settings.ha.hosts.split(","):
-            host, port = split_address(text.strip() if ":" in text else text.strip() + ":2181")
-            yield open_port("ZooKeeper", host, port, "ha.hosts")
+    """Other machines: logged in to, looked at, left."""
+    yield from zookeeper_checks(settings)
     yield from mail_checks(settings)
     for peer in settings.peer:
         yield machines.login("peer", peer)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from pydantic import SecretStr
+
 from daemon.settings import Settings, is_loopback, split_address
 
 Location = tuple[str | int, ...]
@@ -73,6 +75,12 @@ def _cluster(settings: Settings) -> Iterator[Conflict]:
             yield Conflict(at, right, (("ha", "backend"),))
     if not settings.ha.namespace.startswith("/") or "//" in settings.ha.namespace:
         yield Conflict(("ha", "namespace"), 'a path of ZooKeeper\'s tree, such as "/arimonitor"')
+    if settings.ha.username and not _text(settings.ha.password):
+        yield Conflict(("ha", "password"), "needed with ha.username", (("ha", "username"),))
+    if _text(settings.ha.password) and not settings.ha.username:
+        yield Conflict(("ha", "username"), "needed with ha.password", (("ha", "password"),))
+    if ":" in settings.ha.username:
+        yield Conflict(("ha", "username"), "a name without a colon, as ZooKeeper's digest login has it")
 
 
 def _mail(settings: Settings) -> Iterator[Conflict]:
@@ -139,6 +147,10 @@ def _sockets(settings: Settings) -> Iterator[Conflict]:
         if split_address(address)[1] and address in taken:
             yield Conflict(at, f"another address: {taken[address]} has this one")
         taken.setdefault(address, name)
+
+
+def _text(secret: SecretStr | None) -> str:
+    return secret.get_secret_value() if secret is not None else ""
 
 
 def _is_server(text: str) -> bool:

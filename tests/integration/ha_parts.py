@@ -24,12 +24,14 @@ Event = dict[str, Any]
 class Node:
     """One process. `events` is what it has said so far, in order."""
 
-    def __init__(self, name: str, folder: Path, hosts: str, *options: str, timeout: float = 4.0) -> None:
+    def __init__(
+        self, name: str, folder: Path, hosts: str, namespace: str, *options: str, timeout: float = 4.0
+    ) -> None:
         self.name = name
         self.events: list[Event] = []
         self.folder = folder
         argv = [sys.executable, "-m", "tests.integration.ha_program"]
-        argv += [name, str(folder / name), hosts, "/arimonitor", str(timeout), *options]
+        argv += [name, str(folder / name), hosts, namespace, str(timeout), *options]
         with (folder / f"{name}.log").open("ab") as log:
             self.process = subprocess.Popen(
                 argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log
@@ -121,11 +123,12 @@ class Nodes:
 
     folder: Path
     hosts: str
+    namespace: str
     all: list[Node] = field(default_factory=list)
 
     def start(self, name: str, *options: str, hosts: str = "", timeout: float = 4.0) -> Node:
         """A process of this name; its data stay for the next one of the same name."""
-        node = Node(name, self.folder, hosts or self.hosts, *options, timeout=timeout)
+        node = Node(name, self.folder, hosts or self.hosts, self.namespace, *options, timeout=timeout)
         self.all.append(node)
         node.next("ready", "refused")
         return node

@@ -294,7 +294,7 @@ def test_what_can_t_be_logged_in_to_yet(tmp_path: Path, listener: socket.socket,
                 "node": {"data_dir": str(tmp_path)},
                 "log": {"dir": str(tmp_path)},
                 "manager": {"listen": "127.0.0.1:0"},
-                "ha": {"backend": "zookeeper", "hosts": f"127.0.0.1:{answering}"},
+                "ha": {"backend": "zookeeper", "hosts": f"127.0.0.1:{closed_port}"},
                 "mail": {
                     "inbox": "imap",
                     "outbox": "smtp",
@@ -310,7 +310,8 @@ def test_what_can_t_be_logged_in_to_yet(tmp_path: Path, listener: socket.socket,
         )
     )
     said = {what: each.reason for what, each in found.items()}
-    assert said["ZooKeeper"] == "port answers; login not tried"
+    assert said["ZooKeeper"] == "Connection refused"
+    assert said["ZooKeeper session"] == "no session within 5 s"
     assert said["IMAP"] == f"IMAP 127.0.0.1:{answering} did not answer within 1 s (connecting)"
     assert not found["S3"].ok
     assert not found["SSH peer AUDIO"].ok

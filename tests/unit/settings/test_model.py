@@ -172,6 +172,13 @@ CROSS = [
         ],
     ),
     ({"ha": {"backend": "zookeeper", "hosts": "192.0.2.1:2181, zk2"}}, []),
+    ({"ha": {"username": "arimonitor"}}, ["ha.password: needed with ha.username"]),
+    ({"ha": {"password": "secret"}}, ["ha.username: needed with ha.password"]),
+    ({"ha": {"username": "arimonitor", "password": "secret"}}, []),
+    (
+        {"ha": {"username": "ari:monitor", "password": "secret"}},
+        ['ha.username = "ari:monitor": a name without a colon, as ZooKeeper\'s digest login has it'],
+    ),
     (
         {"mail": {"inbox": "imap", "outbox": "smtp"}},
         [
