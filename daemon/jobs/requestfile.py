@@ -158,7 +158,8 @@ def written_by(data: bytes, node: str) -> str:
     brought = value.get("brought_by")
     if isinstance(brought, str) and brought:
         return brought
-    return node if (value.get("status"), value.get("owner")) == ("pending", node) else ""
+    owner = value.get("owner") or value.get("accepted_by")  # nobody's yet: whoever took it in wrote it
+    return node if (value.get("status"), owner) == ("pending", node) else ""
 
 
 def subject_of(value: Mapping[str, Any]) -> tuple[str, str]:

@@ -1,6 +1,6 @@
-"""One run: a story, what goes wrong at which moments, and what becomes of who crashed. Replayable by its text.
+"""One run: a story, what goes wrong at which moments, what becomes of who crashed; replayable by its text.
 
-1 ramais 12:crash restart         on one node; at moment 12 the process dies, and is started again at once
+1 here 12:crash restart           one node; at moment 12 the process dies, and is started again at once
 2 here 12:crash peer              ... the other takes over; it comes back when all is quiet
 2 here 12:pause,40:lose resume    at 12 the node stands still until all is quiet, then goes on
 """
@@ -25,11 +25,11 @@ class Case:
     story: str
     faults: Mapping[int, str] = field(default_factory=dict)
     fate: str = "restart"
-
     nodes: int = 1
 
     def __str__(self) -> str:
-        return f"{self.nodes} {self.story} {','.join(f'{n}:{what}' for n, what in self.faults.items())} {self.fate}"
+        faults = ",".join(f"{number}:{what}" for number, what in self.faults.items())
+        return f"{self.nodes} {self.story} {faults} {self.fate}"
 
     @classmethod
     def parse(cls, text: str) -> Case:
@@ -59,6 +59,7 @@ class Listed:
 
     def __init__(self, faults: Mapping[int, str]) -> None:
         self._faults = faults
+        self._last = max((number for number, what in faults.items() if what == "pause"), default=-1)
         self.site: Site | None = None
         self.seen: list[tuple[Moment, int]] = []
 
@@ -69,6 +70,9 @@ class Listed:
 
     def pick(self, ready: list[Actor]) -> Actor:
         return first(ready)
+
+    def may_stand_still(self, number: int) -> bool:
+        return number <= self._last
 
 
 def run(case: Case) -> Ended:
@@ -102,18 +106,28 @@ def crashes(clean: Ended, fate: str = "restart") -> Iterator[Case]:
         seen = changes
 
 
-def losses(clean: Ended) -> Iterator[Case]:
-    """Each call fails once, or its answer is lost where it changed something."""
-    changes = [changes for _, changes in clean.moments]
-    for number, (moment, seen) in enumerate(clean.moments):
-        lost = moment.phase == "after" and seen != changes[number - 1]
-        if seen < changes[-1] and (moment.phase == "before" or lost):
+def losses(clean: Ended, *, every: bool = False) -> Iterator[Case]:
+    """The answer of each call that changes something is lost; and calls fail.
+
+    Not `every` one: of calls of a service with no change between them it is all the same which one fails.
+    """
+    last, failed = clean.moments[-1][1], set[tuple[int, str, str]]()
+    for (moment, seen), before in zip(clean.moments[1:], (seen for _, seen in clean.moments), strict=False):
+        key = (seen, moment.node, moment.service)
+        fails = moment.phase == "before" and seen < last and (every or key not in failed)
+        if fails or (moment.phase == "after" and seen != before):
             yield replace(clean.case, faults={moment.number: "lose"})
+        if fails:
+            failed.add(key)
 
 
-def pauses(clean: Ended) -> Iterator[Case]:
-    """A node stands still before each call and at each fail point, until the other has done what it can."""
+def pauses(clean: Ended, *, every: bool = False) -> Iterator[Case]:
+    """A node stands still until the other has done what it can: before each change and at each fail point.
+
+    With `every` before each call.
+    """
     last = clean.moments[-1][1]
-    for moment, seen in clean.moments:
-        if seen < last and moment.phase != "after":
+    for (moment, seen), (_, then) in zip(clean.moments, clean.moments[1:], strict=False):
+        now = moment.phase == "point" or (moment.phase == "before" and (then != seen or every))
+        if now and seen < last:
             yield replace(clean.case, faults={moment.number: "pause"}, fate="resume")

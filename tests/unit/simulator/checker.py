@@ -1,4 +1,4 @@
-"""What must hold when everything is quiet again: the invariants of two hosts, as sentences where they do not."""
+"""What must hold when all is quiet again: the invariants of two hosts, as sentences where they do not."""
 
 from __future__ import annotations
 

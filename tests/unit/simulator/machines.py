@@ -50,6 +50,8 @@ class PhoneServer:
         self.files: dict[str, bytes] = {OLD_FILE: BEFORE}
         self.bans: dict[str, set[str]] = {"asterisk": {BANNED}, "sshd": set()}
         self.lifted = 0
+        self.away = 0
+        """So many connections fail, then it is there."""
 
     def get(self, path: str) -> bytes:
         if path not in self.files:
@@ -232,7 +234,7 @@ class _File:
 
 
 def reaching(find: Callable[[str], Files | None], node: Node) -> Reach:
-    """In place of daemon.machines.reach.reached. `find` gives the machine by its name, None while it is off."""
+    """In place of daemon.machines.reach.reached. `find`: the machine of that name, None while it is off."""
 
     @contextlib.contextmanager
     def reached(place: Place) -> Iterator[Session]:

@@ -25,9 +25,9 @@ from daemon.jobs.macchange import MacChange
 from daemon.jobs.ondisk import UntoldSteps
 from daemon.jobs.placing import Node as Member
 from daemon.jobs.policy import Limits
+from daemon.jobs.rebuild import Rebuild
 from daemon.jobs.records import Deposed, Fenced, Held
 from daemon.jobs.recordtable import Table
-from daemon.jobs.rebuild import Rebuild
 from daemon.jobs.runner import Lane
 from daemon.jobs.spool import Spool
 from daemon.jobs.takeover import Takeover
@@ -107,7 +107,7 @@ class Host:
 
 
 class Standing:
-    """In place of an Event that is waited for in the middle of a step: the step stands still, the world goes on."""
+    """In place of an Event that is waited for in the middle of a step: it stands still, others go on."""
 
     def __init__(self, node: Node) -> None:
         self._node, self._set = node, False
@@ -122,7 +122,8 @@ class Standing:
         return self._set
 
     def wait(self, seconds: float) -> bool:
-        self._node.world.stand_still(self._node, self.is_set, seconds)
+        if not self._set:
+            self._node.world.stand_still(self._node, self.is_set, seconds)
         return self._set
 
 
@@ -190,12 +191,13 @@ class Node:
     def cut(self, port: str) -> None:
         """It can't reach that any more."""
         self.cut_off.add(port)
+        self.world.upset = True
         if port == "zk" and self.tree is not None:
             self.tree.connection(False)
 
     def mend(self) -> None:
         """It can reach everything again."""
-        cut, self.cut_off = self.cut_off, set()
+        cut, self.cut_off, self.world.upset = self.cut_off, set(), True
         if "zk" in cut and self.tree is not None and not self.session_over:
             self.tree.connection(True)
 

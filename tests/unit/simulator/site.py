@@ -25,7 +25,7 @@ from daemon.settings import Settings
 from ha.claims import Claims
 from ha.operations import Create
 from tests.unit.simulator import machines
-from tests.unit.simulator.cluster import Cluster
+from tests.unit.simulator.cluster import GENERATION, Cluster
 from tests.unit.simulator.machines import HostFiles, PhoneServer
 from tests.unit.simulator.mailserver import ACCESS, Link, MailServer, WayOut
 from tests.unit.simulator.node import Host, MemoryTable, Node
@@ -77,7 +77,7 @@ class Site:
             ensemble.commit([Create("/req"), Create("/mails")], 0)
             kinds = {name: frozenset(each) for name, each in serves.items()}
             self.cluster = Cluster(self.world, kinds, ensemble)
-            self.world.each_round.append(self.cluster.tick)
+            self.world.each_time.append(self.cluster.tick)
         self.confirmation = confirmation
         self.mails = MailServer(self.world)
         self.phones = PhoneServer(self.world)
@@ -85,6 +85,9 @@ class Site:
         base = MEMORY if MEMORY.is_dir() else None
         self.folder = Path(tempfile.mkdtemp(prefix="arimonitor-simulator-", dir=base))
         self.hosts = {name: Host(name, self.folder / name) for name in names}
+        for host in self.hosts.values() if self.cluster is not None else ():
+            host.folder.mkdir()
+            (host.folder / "generation.json").write_text(f'{{"generation": {GENERATION}}}')
         self.settings = {name: _settings(name, names) for name in names}
         self.restart_at_once = True
         self.mistakes = Mistakes()
@@ -126,7 +129,7 @@ class Site:
     def resume(self, node: Node) -> None:
         """It goes on where it stood still; its clock did not count meanwhile."""
         self.world.note(f"{node.name} goes on")
-        node.paused = False
+        node.paused, self.world.upset = False, True
         node.frozen += self.world.now - node.paused_at
 
     def run(self) -> None:
@@ -192,7 +195,8 @@ class Site:
     def _machine(self, name: str) -> machines.Files | None:
         """sshd of a host answers as long as the machine runs, whatever our process does."""
         if name not in self.hosts:
-            return self.phones
+            self.phones.away -= 1
+            return self.phones if self.phones.away < 0 else None
         host = self.hosts[name]
         return None if host.is_lost or self.world.nodes[name].paused else HostFiles(self.world, host)
 

@@ -27,7 +27,8 @@ Effect = Callable[[Site, Record], Iterator[str]]
 class Story:
     """One request. `effect` tells what is wrong with what it did. `file`: dropped into pending/, no mail.
 
-    `copies`: so often the same mail comes. `confirmation` in seconds. `serves`: by node, where there are two.
+    `copies`: so often the same mail comes. `away`: so often the telephone server can't be reached at first.
+    `confirmation` in seconds. `serves`: by node, where there are two.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Story:
     kind: str = "result"
     state: str = "done"
     copies: int = 1
+    away: int = 0
     confirmation: float = 1e9
     serves: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: BOTH)
 
@@ -48,6 +50,7 @@ class Story:
 
     def begin(self, site: Site) -> None:
         """It comes."""
+        site.phones.away = max(site.phones.away, self.away)
         for _ in range(self.copies if self.mail else 0):
             site.mails.deliver(self.mail)
         if self.file:
@@ -121,6 +124,7 @@ STORIES = {
         Story("dropped", recordings, file=_FILE),
         Story("dropped-peers", recordings, file=_FILE, **_PEERS),
         _story("twice", recordings, _RAMAIS, copies=2),
+        _story("later", let_out, f"CHECKIP={BANNED} SERVER=gv1p", away=1),
         _story("confirmed", recordings, _RAMAIS, confirmation=0.0),
     )
 }

@@ -1,4 +1,4 @@
-"""One thing that can stand still in the middle and go on later: a thread that runs only while it has the baton.
+"""What can stand still in the middle and go on later: a thread that runs only while it has the baton.
 
 Exactly one thread runs at any time, the one that was told to `go` or the one
 that told it; so a run depends on nothing but the order of the `go`s.

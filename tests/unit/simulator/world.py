@@ -21,7 +21,7 @@ R = TypeVar("R")
 START = 1_761_750_000.0  # 2025-10-29 15:00 UTC
 JUMPS = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 310.0)
 """Seconds that pass at once while nothing happens; the last is longer than any wait for a next try."""
-SETTLED = (35.0, 400.0)
+SETTLED = (400.0,)
 """The same when nothing is left to be done: it must stay so."""
 MOST_STEPS = 6_000
 """A run that needs more will never be quiet."""
@@ -54,6 +54,9 @@ class Decisions(Protocol):
     def pick(self, ready: list[Actor]) -> Actor:
         """Who runs next."""
 
+    def may_stand_still(self, number: int) -> bool:
+        """Whether at this moment or a later one a step may have to stand still."""
+
 
 @dataclass
 class Actor:
@@ -69,8 +72,12 @@ class Actor:
     """Whether its strand waits for something that has not come yet."""
     turns: int = 0
 
+    def __post_init__(self) -> None:
+        self.label = f"{self.node.name}/{self.name}"
+        self.rank = (self.node.name, len(self.node.actors))
+
     def __str__(self) -> str:
-        return f"{self.node.name}/{self.name}"
+        return self.label
 
 
 @dataclass
@@ -86,8 +93,9 @@ class World:
     nodes: dict[str, Node] = field(default_factory=dict)
     current: Actor | None = None
     steps: int = 0
-    each_round: list[Callable[[], None]] = field(default_factory=list)
-    """Called before each step: sessions end, leases are given."""
+    each_time: list[Callable[[], None]] = field(default_factory=list)
+    """Called when time has passed, or a node has come or gone: sessions end, leases are given."""
+    upset: bool = False
     on_crash: Callable[[Node], None] = lambda _: None
     settled: Callable[[], bool] = lambda: False
     decision: str = "go"
@@ -141,7 +149,7 @@ class World:
         if decision == "stale":
             return
         if decision == "pause":
-            node.paused, node.paused_at = True, self.now
+            node.paused, node.paused_at, self.upset = True, self.now, True
         assert actor.strand is not None
         actor.strand.stand_still()
 
@@ -149,10 +157,11 @@ class World:
     def add(self, node: Node) -> None:
         """It is started; another of its name is gone."""
         self.nodes[node.name] = node
+        self.upset = True
 
     def crash(self, node: Node) -> None:
         """It is gone; what stood still in it, too."""
-        node.dead, node.died_at = True, self.now
+        node.dead, node.died_at, self.upset = True, self.now, True
         for actor in node.actors:
             if actor.strand is not None and actor is not self.current:
                 actor.strand.throw(Crash())
@@ -167,10 +176,12 @@ class World:
     # -- running ----------------------------------------------------------------------
     def run(self) -> None:
         """Until nothing changes any more. AssertionError: it never gets quiet."""
-        jumps, seen = 0, self.changes
+        jumps, seen, looked = 0, self.changes, -1.0
         while True:
-            for each in self.each_round:
-                each()
+            if looked != self.now or self.upset:
+                looked, self.upset = self.now, False
+                for each in self.each_time:
+                    each()
             if seen != self.changes:
                 jumps, seen = 0, self.changes
             ready = [a for a in self.running() if self._is_ready(a)]
@@ -201,18 +212,20 @@ class World:
         """One step of a service, or the rest of one that stood still."""
         self.steps += 1
         assert self.steps < MOST_STEPS, "it never gets quiet"
-        if actor.strand is None:
-            actor.turns += 1
-            actor.strand = Strand(lambda: self._whole(actor))
         before, self.current = self.current, actor
-        strand = actor.strand
         try:
-            strand.go()
+            if actor.strand is None:
+                actor.turns += 1
+                if not self.decisions.may_stand_still(self.moments):
+                    self._whole(actor)
+                    return
+                actor.strand = Strand(lambda: self._whole(actor))
+            actor.strand.go()
         except Crash:
             self.note("is gone")
         finally:
             self.current = before
-            if strand.ended:
+            if actor.strand is not None and actor.strand.ended:
                 actor.strand = None
 
     def _whole(self, actor: Actor) -> None:
@@ -226,25 +239,13 @@ class World:
                 self.crash(node)
 
 
-class Nothing:
-    """Nothing goes wrong; in turn."""
-
-    def __init__(self) -> None:
-        self.seen: list[tuple[Moment, int]] = []
-        self.world: World | None = None
-
-    def at(self, moment: Moment) -> str:
-        assert self.world is not None
-        self.seen.append((moment, self.world.changes))
-        return "go"
-
-    def pick(self, ready: list[Actor]) -> Actor:
-        return first(ready)
-
-
 def first(ready: list[Actor]) -> Actor:
     """Whoever had the fewest turns; a step that was begun is ended first."""
-    return min(ready, key=lambda a: (a.strand is None, a.turns, str(a)))
+    return min(ready, key=_turn)
+
+
+def _turn(actor: Actor) -> tuple[bool, int, tuple[str, int]]:
+    return actor.strand is None, actor.turns, actor.rank
 
 
 def trouble_of(kind: type[Exception]) -> Callable[[str], BaseException]:
