@@ -7,13 +7,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tests.unit.simulator.checker import problems
 from tests.unit.simulator.site import Site
 from tests.unit.simulator.stories import STORIES
-from tests.unit.simulator.world import Actor, Moment, first
+from tests.unit.simulator.world import Actor, Moment
 
 ALONE_SERVES = {"AUDIO": ("audio", "s3")}
 
@@ -68,8 +68,9 @@ class Listed:
         self.seen.append((moment, self.site.world.changes))
         return self._faults.get(moment.number, "go")
 
-    def pick(self, ready: list[Actor]) -> Actor:
-        return first(ready)
+    def pick(self, ready: list[Actor]) -> Sequence[Actor]:
+        """In turn; a step that was begun is ended first, and before anybody else moves."""
+        return [actor for actor in ready if actor.strand is not None][:1] or ready
 
     def may_stand_still(self, number: int) -> bool:
         return number <= self._last
@@ -82,7 +83,7 @@ def run(case: Case) -> Ended:
     serves = ALONE_SERVES if case.nodes == 1 else story.serves
     site = Site(decisions, serves, confirmation=story.confirmation)
     decisions.site = site
-    site.restart_at_once = case.fate == "restart"
+    site.restart_after = 0.0 if case.fate == "restart" else None
     try:
         story.begin(site)
         site.begin()

@@ -48,6 +48,7 @@ class Cluster:
     ensemble: Ensemble
     epoch: int = 0
     holder: Node | None = None
+    retired: Node | None = None
     heard: dict[str, float] = field(default_factory=dict)
     here: dict[str, bool] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
@@ -66,12 +67,21 @@ class Cluster:
         if self.holder is not None and self._is_over(self.holder):
             self.holder = None
         if self.holder is None:
-            heir = next((n for n in self.world.nodes.values() if n.is_heard), None)
+            able = [node for node in self.world.nodes.values() if node.is_heard]
+            heir = next((node for node in able if node is not self.retired), next(iter(able), None))
+            self.retired = None
             if heir is not None:
                 self.holder = heir
                 self.epoch = GENERATION << 32 | self._bumped()
                 self.reigns.append((self.epoch, heir.name))
                 self.world.changed(f"{heir.name} has the lease, epoch {self.epoch & 0xFFFFFFFF}")
+
+    def switch(self) -> None:
+        """A planned switchover: the master's services end, then the other one has the lease."""
+        if self.holder is not None:
+            self.holder.cell.held = False
+            self.retired, self.holder, self.world.upset = self.holder, None, True
+            self.world.note("a switchover was asked for")
 
     def _bumped(self) -> int:
         """The data version of /epoch, which is what fences."""

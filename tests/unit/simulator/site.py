@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
+import random
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -89,7 +90,9 @@ class Site:
             host.folder.mkdir()
             (host.folder / "generation.json").write_text(f'{{"generation": {GENERATION}}}')
         self.settings = {name: _settings(name, names) for name in names}
-        self.restart_at_once = True
+        self.came: list[bytes] = []
+        """Every mail that was delivered."""
+        self.restart_after: float | None = 0.0
         self.mistakes = Mistakes()
         logging.getLogger("arimonitor").addHandler(self.mistakes)
 
@@ -98,8 +101,17 @@ class Site:
         self.world.add(Node(self, self.hosts[name]))
 
     def crashed(self, node: Node) -> None:
-        if self.restart_at_once:
+        """`restart_after` seconds; None: when all is quiet."""
+        if self.restart_after == 0.0:
             self.start(node.name)
+        elif self.restart_after is not None:
+            self.world.later(self.restart_after, lambda: self.back(node.name))
+
+    def back(self, name: str) -> None:
+        """It is started, if nobody has."""
+        self.hosts[name].is_lost = False
+        if self.world.nodes[name].dead:
+            self.start(name)
 
     def begin(self) -> None:
         """All nodes start."""
@@ -108,6 +120,13 @@ class Site:
             self.start(name)
             if self.cluster is not None:
                 self.cluster.tick()
+
+    def again(self, rng: random.Random) -> None:
+        """A mail that has come before comes once more."""
+        if self.came:
+            raw = rng.choice(self.came)
+            self.mails.deliver(raw)
+            self.came.append(raw)
 
     def settled(self) -> bool:
         """Whether nothing seems to be left to do."""
@@ -119,18 +138,20 @@ class Site:
         for name, node in list(self.world.nodes.items()):
             node.mend()
             if node.dead:
-                self.start(name)
+                self.back(name)
                 healed = True
             elif node.paused:
                 self.resume(node)
                 healed = True
         return healed
 
-    def resume(self, node: Node) -> None:
-        """It goes on where it stood still; its clock did not count meanwhile."""
+    def resume(self, node: Node, *, blind: bool = True) -> None:
+        """It goes on where it stood still. `blind`: its clock did not count meanwhile."""
+        if node.dead or not node.paused:
+            return
         self.world.note(f"{node.name} goes on")
         node.paused, self.world.upset = False, True
-        node.frozen += self.world.now - node.paused_at
+        node.frozen += self.world.now - node.paused_at if blind else 0.0
 
     def run(self) -> None:
         """Until all is quiet with everybody there."""

@@ -53,6 +53,7 @@ class Story:
         site.phones.away = max(site.phones.away, self.away)
         for _ in range(self.copies if self.mail else 0):
             site.mails.deliver(self.mail)
+            site.came.append(self.mail)
         if self.file:
             pending = next(iter(site.hosts.values())).queue / "pending"
             pending.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,9 @@ changed for longer than anything waits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import heapq
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -23,7 +25,7 @@ JUMPS = (1.0, 2.0, 5.0, 10.0, 20.0, 60.0, 120.0, 310.0)
 """Seconds that pass at once while nothing happens; the last is longer than any wait for a next try."""
 SETTLED = (400.0,)
 """The same when nothing is left to be done: it must stay so."""
-MOST_STEPS = 6_000
+MOST_STEPS = 20_000
 """A run that needs more will never be quiet."""
 
 
@@ -51,8 +53,8 @@ class Decisions(Protocol):
     def at(self, moment: Moment) -> str:
         """go, crash, lose (the call fails, or its answer is lost), yield (others first) or pause."""
 
-    def pick(self, ready: list[Actor]) -> Actor:
-        """Who runs next."""
+    def pick(self, ready: list[Actor]) -> Sequence[Actor]:
+        """Who runs next, one after the other; then it is asked again."""
 
     def may_stand_still(self, number: int) -> bool:
         """Whether at this moment or a later one a step may have to stand still."""
@@ -70,11 +72,9 @@ class Actor:
     strand: Strand | None = None
     blocked: Callable[[], bool] = lambda: False
     """Whether its strand waits for something that has not come yet."""
-    turns: int = 0
 
     def __post_init__(self) -> None:
         self.label = f"{self.node.name}/{self.name}"
-        self.rank = (self.node.name, len(self.node.actors))
 
     def __str__(self) -> str:
         return self.label
@@ -96,10 +96,16 @@ class World:
     each_time: list[Callable[[], None]] = field(default_factory=list)
     """Called when time has passed, or a node has come or gone: sessions end, leases are given."""
     upset: bool = False
+    agenda: list[tuple[float, int, Callable[[], None]]] = field(default_factory=list)
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
     on_crash: Callable[[Node], None] = lambda _: None
     settled: Callable[[], bool] = lambda: False
     decision: str = "go"
     """The last one: how a port that knows more words than these learns of them."""
+
+    def later(self, seconds: float, what: Callable[[], None]) -> None:
+        """Something that happens by itself."""
+        heapq.heappush(self.agenda, (self.now + seconds, next(self._numbers), what))
 
     def clock(self) -> float:
         return self.now
@@ -168,36 +174,46 @@ class World:
                 actor.strand = None
         self.on_crash(node)
 
-    def running(self) -> Iterator[Actor]:
-        for node in self.nodes.values():
-            if not node.dead and not node.paused:
-                yield from node.actors
-
     # -- running ----------------------------------------------------------------------
     def run(self) -> None:
         """Until nothing changes any more. AssertionError: it never gets quiet."""
         jumps, seen, looked = 0, self.changes, -1.0
         while True:
+            while self.agenda and self.agenda[0][0] <= self.now:
+                heapq.heappop(self.agenda)[2]()
             if looked != self.now or self.upset:
                 looked, self.upset = self.now, False
                 for each in self.each_time:
                     each()
             if seen != self.changes:
                 jumps, seen = 0, self.changes
-            ready = [a for a in self.running() if self._is_ready(a)]
-            if ready:
-                self.step(self.decisions.pick(ready))
+            if ready := self._ready():
+                for actor in self.decisions.pick(ready):
+                    if not (actor.node.dead or actor.node.paused):
+                        self.step(actor)
                 continue
             waits = SETTLED if self.settled() else JUMPS
-            if jumps >= len(waits):
+            later = self.now + waits[jumps] if jumps < len(waits) else float("inf")
+            if self.agenda and self.agenda[0][0] <= later:
+                self.now = max(self.now, self.agenda[0][0])
+                jumps = 0
+            elif jumps < len(waits):
+                self.now, jumps = later, jumps + 1
+            else:
                 return
-            self.now += waits[jumps]
-            jumps += 1
 
-    def _is_ready(self, actor: Actor) -> bool:
-        if actor.strand is not None:
-            return not actor.blocked()
-        return actor.until <= self.now or actor.woken()
+    def _ready(self) -> list[Actor]:
+        now, ready = self.now, []
+        for node in self.nodes.values():
+            if node.dead or node.paused:
+                continue
+            for actor in node.actors:
+                if actor.strand is not None:
+                    if not actor.blocked():
+                        ready.append(actor)
+                elif actor.until <= now or actor.woken():
+                    ready.append(actor)
+        return ready
 
     def stand_still(self, node: Node, go_on: Callable[[], bool], seconds: float) -> None:
         """The step that runs waits for something, at most so long."""
@@ -215,7 +231,6 @@ class World:
         before, self.current = self.current, actor
         try:
             if actor.strand is None:
-                actor.turns += 1
                 if not self.decisions.may_stand_still(self.moments):
                     self._whole(actor)
                     return
@@ -237,15 +252,6 @@ class World:
             if not node.dead:
                 self.on_crash = lambda _: None
                 self.crash(node)
-
-
-def first(ready: list[Actor]) -> Actor:
-    """Whoever had the fewest turns; a step that was begun is ended first."""
-    return min(ready, key=_turn)
-
-
-def _turn(actor: Actor) -> tuple[bool, int, tuple[str, int]]:
-    return actor.strand is None, actor.turns, actor.rank
 
 
 def trouble_of(kind: type[Exception]) -> Callable[[str], BaseException]:
