@@ -244,11 +244,13 @@ class Book:
 
     # -- the files ----------------------------------------------------------
     def write(self, record: Record) -> None:
-        """Its file says what the record says; where the disk refuses, later. Another node's has none here."""
-        folder = policy.folder_of(record)
-        if folder is None or not self.is_mine(record):
+        """Its file says what the record says; where the disk refuses, later. Another node's has none here.
+
+        Somebody else of this process may have written a newer state meanwhile: then that stays.
+        """
+        folder, request_id = policy.folder_of(record), record.request.request_id
+        if folder is None or not self.is_mine(record) or record.version < self._mirrored.get(request_id, 0):
             return
-        request_id = record.request.request_id
         self._mirrored[request_id] = record.version
         try:
             self.call(self.spool.put, request_id, folder, requestfile.encode(record, self.zone))

@@ -76,7 +76,7 @@ class Clerk:
 
     def _recover(self) -> None:
         book = self._book
-        book.call(clear, self._work)
+        book.call(clear, self._work, frozenset(book.active))
         book.tell()
         for record in book.own():
             self._again(record)

@@ -182,12 +182,16 @@ class Lane:
         return {"working": self._working, "tries": self._tries}
 
 
-def clear(folder: Path) -> None:
-    """Take away what crashed works on recordings left; make the folder. Raises TransientError."""
+def clear(folder: Path, active: frozenset[str]) -> None:
+    """Take away what crashed works on recordings left; make the folder. Raises TransientError.
+
+    `active`: the ids that are worked on already.
+    """
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         for left in folder.glob("*.*"):  # a command's has no dot, and may have something to undo
-            _remove(left)
+            if left.stem not in active:
+                _remove(left)
     except OSError as error:
         raise TransientError(f"the folder {folder} can't be made: {error.strerror}") from error
 

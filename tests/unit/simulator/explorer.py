@@ -148,7 +148,9 @@ def run(trip: Trip) -> tuple[list[str], Site]:
 
 def _requests(rng: random.Random) -> list[Story]:
     """One to five; of some kinds only one, since their effects are the same."""
-    names = rng.sample(("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "twice"), rng.randint(1, 4))
+    names = rng.sample(
+        ("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "twice"), rng.randint(1, 4)
+    )
     stories = [STORIES[name] for name in names]
     if rng.random() < 0.3:
         second = mail("RAMAIS=1122 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00", ident="second")

@@ -142,6 +142,8 @@ class Node:
         self.members: Sequence[Member] = ()
         self._stop = Event()
         self._is_open = False
+        self._tickets = self._served = 0
+        self._done: set[int] = set()
         cluster = site.cluster
         host.epoch += 1
         self.cell = Cell(self)
@@ -326,8 +328,22 @@ class Node:
 
         return self.world.call(self, f"records {fn.__name__}", effect, trouble_of(TransientError))
 
-    def _disk(self, fn: Callable[..., Any], *data: Any) -> Any:
-        return self.world.call(self, f"disk {fn.__name__}", lambda: fn(*data), trouble_of(TransientError))
+    def _disk(self, fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:
+        """The pool of one thread: calls are carried out in the order in which they were made."""
+        mine, self._tickets = self._tickets, self._tickets + 1
+
+        def effect() -> Any:
+            if self._served != mine:
+                self.world.stand_still(self, lambda: self._served == mine, float("inf"))
+            return fn(*data)
+
+        try:
+            return self.world.call(self, f"disk {fn.__name__}", effect, trouble_of(TransientError))
+        finally:
+            self._done.add(mine)
+            while self._served in self._done:
+                self._done.discard(self._served)
+                self._served += 1
 
     def _reach(self, point: str) -> None:
         assert point in POINTS

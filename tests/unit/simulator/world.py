@@ -145,7 +145,8 @@ class World:
         decision = self.decision = self.decisions.at(moment)
         if decision == "go":
             return
-        self.trace.append(f"{self.now - START:8.1f} {decision.upper()} at {moment}")
+        if decision != "yield":
+            self.trace.append(f"{self.now - START:8.1f} {decision.upper()} at {moment}")
         if decision == "crash":
             self.crash(node)
             raise Crash
