@@ -7,7 +7,8 @@ TEST_READY := $(VENV)/.test-ready
 PATCHED := $(BIN)/python -m gevent.monkey --module pytest
 export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help run test test-full test-deps lint types layers unit integration integration-a-k integration-l-z system
+.PHONY: help run test test-full test-deps lint types layers unit integration integration-a-k integration-l-s integration-t-z
+.PHONY: system
 .PHONY: system-a-d system-e-z system-heavy faults demo fuzz bench clean
 
 help:  ## this list
@@ -32,7 +33,7 @@ BESIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 test: $(TEST_READY)  ## set up and run every test (10 to 15 minutes)
 	$(BESIDE) -j 4 test-deps lint layers types unit
 	@echo "integration and system tests beside one another: some 6 minutes, what they say comes when each is over"
-	@$(BESIDE) -j 4 integration-a-k integration-l-z system-a-d system-e-z
+	@$(BESIDE) -j 5 integration-a-k integration-l-s integration-t-z system-a-d system-e-z
 	$(MAKE) --no-print-directory system-heavy
 
 test-full: export ARIMONITOR_NO_SKIPS = 1
@@ -54,13 +55,16 @@ types: $(TEST_READY)  ## mypy, strict
 unit: $(TEST_READY)  ## pure code: no gevent, no socket
 	$(BIN)/python -m pytest -q tests/unit
 
-integration: integration-a-k integration-l-z  ## one adapter against one real server
+integration: integration-a-k integration-l-s integration-t-z  ## one adapter against one real server
 
 integration-a-k: $(TEST_READY)
 	$(PATCHED) -q tests/integration/test_[a-k]*.py
 
-integration-l-z: $(TEST_READY)
-	$(PATCHED) -q tests/integration/test_[l-z]*.py
+integration-l-s: $(TEST_READY)
+	$(PATCHED) -q tests/integration/test_[l-s]*.py
+
+integration-t-z: $(TEST_READY)
+	$(PATCHED) -q tests/integration/test_[t-z]*.py
 
 system: system-a-d system-e-z system-heavy  ## real daemons, real servers, faults
 

@@ -56,6 +56,7 @@ from daemon.web.pages import application
 from daemon.web.server import WebServer
 from daemon.web.sources import Sources as WebSources
 from ha.deadman import Deadman
+from ha.lease import spelled
 
 log = logging.getLogger("arimonitor")
 
@@ -212,11 +213,11 @@ class Daemon:
                 "reload on SIGHUP", self._changing.reload_on, signals.reload, self._notifier
             )
             log.info(
-                "arimonitor %s runs as %s, process %d, epoch %d%s",
+                "arimonitor %s runs as %s, process %d, %s%s",
                 __version__,
                 self.settings.node.name,
                 os.getpid(),
-                self._cluster.lease.epoch,
+                f"epoch {spelled(epoch)}" if (epoch := self._cluster.lease.epoch) else "no epoch seen yet",
                 ", LAB: nothing here is real" if self._extras.lab else "",
             )
             self._notifier.ready(f"watching {len(self._watched)} Asterisk")

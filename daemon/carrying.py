@@ -31,7 +31,7 @@ def works(settings: Callable[[], Settings], recordings: Recordings, book: Book) 
 
 def macchange(settings: Callable[[], Settings], book: Book) -> MacChange:
     """The work of MACCHANGE, which also undoes what was given up."""
-    return MacChange(settings, begun_by=book.taken_from)
+    return MacChange(settings, begun_by=book.begun_by)
 
 
 def serves(settings: Settings) -> tuple[str, ...]:

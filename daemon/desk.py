@@ -21,6 +21,7 @@ from daemon.console.commands.queue import queue_commands
 from daemon.console.commands.recovery import recovery_commands
 from daemon.console.commands.settings import settings_commands
 from daemon.console.commands.system import system_commands
+from daemon.console.commands.transfers import transfers_command
 from daemon.console.live import Feed
 from daemon.console.registry import Command, CommandError
 from daemon.console.views import EndpointState, Reloaded
@@ -116,7 +117,7 @@ def _queue(daemon: Wires) -> tuple[Command, ...]:
     if daemon.requests is None:
         return ()
     office, book = daemon.requests.office, daemon.requests.book
-    return queue_commands(
+    commands = queue_commands(
         folders=book.folders,
         rows=office.rows,
         show=office.show,
@@ -125,6 +126,7 @@ def _queue(daemon: Wires) -> tuple[Command, ...]:
         pause=office.pause,
         timezone=daemon.timezone,
     )
+    return (*commands, transfers_command(daemon.requests.traffic.view))
 
 
 def _directories(daemon: Wires) -> Mapping[str, Directory]:

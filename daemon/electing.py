@@ -24,7 +24,7 @@ from daemon.jobs.ondisk import Outcomes
 from daemon.jobs.placing import Node, nodes_of
 from daemon.jobs.recordfile import Offloaded
 from daemon.jobs.records import Deposed, RecordStore
-from daemon.jobs.recordzk import ZooKeeperRecords
+from daemon.jobs.recordzk import ZooKeeperRecords, is_lasting
 from daemon.mail.trust import TOO_MANY
 from daemon.member import MemberFacts
 from daemon.outbox.publisher import Publisher
@@ -48,6 +48,11 @@ from ha.zookeeper import Tree
 log = logging.getLogger("arimonitor.ha")
 
 _LATELY = 600.0  # seconds for which a failover is news
+_COUNTED = {
+    "marks": ("waiting", "written", "left_out", "taken_from_standby"),
+    "pruner": ("dropped", "settled", "given_up", "handed"),
+}
+"""What of a standby's services is shown as a number."""
 
 
 @contextmanager
@@ -81,10 +86,11 @@ class Cluster:
         self._publishers: Callable[[], Mapping[str, Publisher]] = dict
         self._lockfile: LockfileAgent | None = None
         self._agent: Agent | None = None
+        self._roles: Roles | None = None
 
     def join(self, roles: Roles, deadman: Deadman) -> None:
         """Take part; `roles` is given the orders. Raises FatalError."""
-        node = self._settings.node
+        node, self._roles = self._settings.node, roles
         if self.alone:
             self._lockfile = LockfileAgent(self._me, node.data_dir, roles)
         else:
@@ -123,7 +129,7 @@ class Cluster:
         """Where requests stand, for all nodes."""
         if self._agent is None or self._data is None:
             raise RuntimeError("one host has its records in a file")
-        self._claims = Claims(self._data, "/req")
+        self._claims = Claims(self._data, "/req", is_lasting)
         return ZooKeeperRecords(
             self._claims,
             Claims(self._data, "/mails"),
@@ -238,6 +244,20 @@ class Cluster:
         old, new = view.history[-2:]
         lately = new.epoch == view.epoch and time.time() - new.at < _LATELY
         return (new.epoch, old.master, new.reason) if lately and old.master != new.master else None
+
+    def counters(self) -> dict[str, int | float]:
+        """Numbers by dotted name: changes of role; what the services of two nodes count."""
+        numbers: dict[str, int | float] = {}
+        if self._roles is not None:
+            numbers["ha.role_changes"] = self._roles.changes
+            numbers["ha.role_change_s"] = round(self._roles.last_seconds, 3)
+        if self._succession is not None:
+            writer, pruner = self._succession.writer.status(), self._succession.pruner.status()
+            for part, said in (("marks", writer), ("pruner", pruner)):
+                for key in _COUNTED[part]:
+                    value = said[key]
+                    numbers[f"{part}.{key}"] = value if isinstance(value, int) else 0
+        return numbers
 
     def notices(self) -> Iterator[Problem]:
         """What is wrong, in sentences."""

@@ -80,6 +80,7 @@ def snapshot(sources: Sources) -> Snapshot:
         hub=HubStatus(float(hub["p50_ms"]), float(hub["p99_ms"]), float(hub["max_ms"])),  # type: ignore[arg-type]
         log=sources.log_path(),
         notices=tuple(_notices(sources)),
+        advice=tuple(Problem("ha", sentence) for sentence in view.advice),
     )
 
 
@@ -112,6 +113,7 @@ def counters(sources: Sources) -> dict[str, int | float]:
             numbers[f"outbox.{key}"] = value
     for key, value in sources.hub.status().items():
         numbers[f"hub.{key}"] = _number(value)
+    numbers.update(sources.cluster.counters())
     if sources.requests is not None:
         numbers.update(sources.requests.counters())
     numbers["uptime_s"] = round(time.monotonic() - sources.started, 1)

@@ -52,6 +52,7 @@ from daemon.settings import Settings
 from daemon.snapshot import MailStatus, Problem, QueueStatus, Snapshot
 from daemon.web.downloads import Downloads
 from daemon.web.routing import Route
+from ssh.traffic import Traffic
 
 log = logging.getLogger("arimonitor")
 
@@ -72,9 +73,11 @@ class Requests:
         self._cluster = cluster
         self._snapshot = snapshot
         self._heavy = Offload(2)
+        self.traffic = Traffic()
         self.recordings = Recordings(
             now,
             self._heavy.call,
+            traffic=self.traffic,
             colleagues=lambda request: colleagues(directories(), request, policy_of(settings())),
         )
         # A pool of its own: the records have one caller at a time, and no ZIP stands before them.
@@ -234,9 +237,19 @@ class Requests:
         numbers["mail.aside"] = statistics.aside
         numbers["mail.ignored"] = sum(statistics.left_alone.values())
         numbers["answers.sent"] = self._answers.sent
+        if not self._cluster.alone:
+            numbers["requests.taken_over"] = self.takeover.taken
+            numbers["requests.waiting_for_a_node"] = self._waiting_for_a_node()
         for (command, outcome), count in statistics.requests.items():
             numbers[f"requests.{command}.{outcome}"] = count
         return numbers
+
+    def _waiting_for_a_node(self) -> int:
+        """Of all nodes' requests; 0 while the records can't be reached, which is said elsewhere."""
+        try:
+            return sum(bool(record.waits_for) for record in self.book.store.listing())
+        except TransientError:
+            return 0
 
     def _facts(self) -> Facts:
         """How things are, for the alerts."""

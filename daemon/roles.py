@@ -26,6 +26,7 @@ from daemon.errors import ArimonitorError, TransientError
 from daemon.runtime.backoff import Backoff
 from daemon.runtime.service import Service
 from daemon.runtime.supervisor import Supervisor
+from ha.lease import spelled
 
 log = logging.getLogger("arimonitor.ha")
 
@@ -239,15 +240,19 @@ class Roles:
                 if stop.wait(seconds) or not self._valid():
                     break
             except ArimonitorError as error:  # a newer epoch has begun: the election tells us next
-                log.warning("epoch %d ended before its work began: %s", epoch, error)
+                log.warning("epoch %s ended before its work began: %s", spelled(epoch), error)
                 return
         if stop.is_set() or not self._valid():
-            log.info("epoch %d ended before its work began", epoch)
+            log.info("epoch %s ended before its work began", spelled(epoch))
             return
         self.role = "master"
         for name in self._of("master"):
             self._begin(name)
-        log.info("%s begin: this node works as master under epoch %d", ", ".join(self._of("master")), epoch)
+        log.info(
+            "this node works as master under epoch %s: %s begin",
+            spelled(epoch),
+            ", ".join(self._of("master")),
+        )
 
     def _retire(self, reason: str) -> None:
         if self.role != "master":

@@ -143,7 +143,8 @@ class Snapshot:
     `epoch` grows with every election. `uptime_s` in seconds. `lab`: nothing
     in here is real. `shadow`: it watches, but publishes and answers nothing.
     `log` is the path of the current log file. `notices` are sentences of the
-    root about what this node can't reach (a definitions folder, ...).
+    root about what this node can't reach (a definitions folder, ...), `advice`
+    those about what is not wrong and could be better: not in `health`.
     """
 
     node: str
@@ -162,6 +163,7 @@ class Snapshot:
     hub: HubStatus | None = None
     log: str | None = None
     notices: tuple[Problem, ...] = ()
+    advice: tuple[Problem, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """Plain data for JSON: objects, lists, strings, numbers, booleans, None."""
@@ -175,6 +177,8 @@ def health(snapshot: Snapshot) -> tuple[Problem, ...]:
     problems = [*_of_asterisk(snapshot), *_of_brokers(snapshot)]
     if snapshot.ha is not None and not snapshot.ha.connected:
         problems.append(Problem("ha", f"{snapshot.ha.backend} is not reachable: no election is possible"))
+    elif snapshot.ha is not None and snapshot.ha.backend != "file" and snapshot.ha.master is None:
+        problems.append(Problem("ha", "nobody is master: calls are kept and mails wait until somebody is"))
     if snapshot.mail is not None and not snapshot.mail.reading and snapshot.role == "master":
         problems.append(Problem("mail", "the mailbox is not being read"))
     problems += [

@@ -19,7 +19,7 @@ from ha.clock import boottime
 from ha.deadman import Deadman
 from ha.disk import Lock, Memory
 from ha.keeper import Keeper
-from ha.lease import LeaseCell
+from ha.lease import LeaseCell, spelled
 from ha.model import Member, Mode, View
 from ha.orders import Orders
 from ha.participant import Clocks, Participant
@@ -146,7 +146,7 @@ class Agent:
         """Accept ZooKeeper's data though the epoch is lower than one seen before. Raises CommandRefused."""
         epoch = commands.adopt(self._keeper(), self._memory.highest, self._sessions.data.session_timeout)
         self._opened().wake.set()
-        return f"ZooKeeper's data are accepted: epoch {epoch} is above all that were seen"
+        return f"ZooKeeper's data are accepted: epoch {spelled(epoch)} is above all that were seen"
 
     # -- how it stands -----------------------------------------------------
     def view(self) -> View:
@@ -170,10 +170,10 @@ class Agent:
                 asked=quiet.session_timeout,
                 granted=quiet.negotiated_timeout,
                 ensemble=self.board.ensemble,
-                leader_here=self.board.leader_here,
                 trouble=part.trouble,
                 barred=part.barred,
             ),
+            advice=problems.advice(self.board.ensemble, leader_here=self.board.leader_here),
         )
 
     def status(self) -> Mapping[str, object]:

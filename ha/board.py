@@ -139,7 +139,7 @@ class Board:
     # -- the service -------------------------------------------------------
     def run(self, stop: Event) -> None:
         """Keep all of this up to date until `stop` is set."""
-        asked = 0.0
+        asked = -ASK_SERVERS_EVERY
         self._wake.follow(stop)
         while not stop.is_set():
             self._tree.mend()

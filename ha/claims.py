@@ -22,24 +22,21 @@ from dataclasses import dataclass
 from threading import Event
 from types import MappingProxyType
 
-from ha.errors import BadVersion, HaError, NodeExists, NoNode, Unreachable
+from ha.errors import BadVersion, Deposed, HaError, NodeExists, NoNode, Unreachable
+from ha.lease import version_of
 from ha.operations import ANY, Check, Committed, Create, Delete, Operation, Refused, Set, Stat
+from ha.paths import EPOCH
 from ha.zookeeper import Tree
 
 log = logging.getLogger("arimonitor.zookeeper")
 
-EPOCH = "/epoch"
-_VERSION_BITS = (1 << 32) - 1
 _TURN = 0.2  # seconds between two looks at `stop`
+_PIECE = 200  # claims that are read in one go where it is not urgent
 _AGAIN = 1.0  # seconds until what could not be read is tried again
 
 
 class Stale(HaError):
     """The claim is gone, or has another version."""
-
-
-class Deposed(HaError):
-    """The epoch is not the last one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,17 +56,27 @@ Changed = Callable[[str, Claim | None, bool], None]
 class Claims:
     """Over one Tree, below `root`. `run` keeps the copy; without it only `cached` and `loaded` are useless.
 
-    Methods that ask ZooKeeper raise Unreachable and NoAuth besides what they say.
+    `lasting` tells data that hardly ever change again: after a cut they are read last. Methods that ask
+    ZooKeeper raise Unreachable and NoAuth besides what they say.
     """
 
     name = "records"
 
-    def __init__(self, tree: Tree, root: str, *, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        root: str,
+        lasting: Callable[[bytes], bool] = lambda _: False,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._tree = tree
         self._root = root
+        self._lasting = lasting
         self._clock = clock
         self._all = True  # everything is to be read
         self._keys: set[str] = set()  # these are
+        self._later: list[str] = []  # these are, when there is nothing else to do
         self._again = 0.0
         self._copy: dict[str, Claim] = {}
         self._listeners: list[Changed] = []
@@ -218,21 +225,26 @@ class Claims:
     def keep_up(self, seconds: float) -> None:
         """One turn of `run`: read what has changed; wait for news at most so many seconds."""
         try:
-            for path in self._told(seconds):
+            for path in self._told(0.0 if self._later else seconds):
                 self._all = self._all or path is None
                 folder, _, key = (path or "").removeprefix(self._root + "/").partition("/")
                 if folder and key:
                     self._keys.add(key)
-            if not self._tree.connected or self._clock() < self._again or not (self._all or self._keys):
+            if not self._tree.connected or self._clock() < self._again:
                 return
             if self._all:
                 self._all, self._keys = False, set()
-                self.load()
+                self._later = self._load()
                 for listener in self._whole:
                     listener()
-            else:
+            elif self._keys:
                 wanted, self._keys = sorted(self._keys), set()
                 self._read_these(wanted)
+            elif self._later:
+                wanted, self._later = self._later[:_PIECE], self._later[_PIECE:]
+                self._read_these(wanted)
+            else:
+                return
             self.problem = ""
         except HaError as error:
             if str(error) != self.problem:
@@ -241,7 +253,7 @@ class Claims:
 
     def _told(self, seconds: float) -> Iterator[str | None]:
         try:
-            yield self._news.get(timeout=seconds)
+            yield self._news.get(timeout=seconds) if seconds else self._news.get_nowait()
             while True:
                 yield self._news.get_nowait()
         except queue.Empty:
@@ -249,6 +261,10 @@ class Claims:
 
     def load(self) -> None:
         """Read all that is below the root into the copy."""
+        self._read_these(self._load())
+
+    def _load(self) -> list[str]:
+        """Read what may have changed; the keys of what hardly has."""
         before = set(self._copy)
         found: list[str] = []
         try:
@@ -256,8 +272,10 @@ class Claims:
                 found += self._tree.children(f"{self._root}/{folder}")
         except NoNode:
             log.debug("there are no records yet")
-        self._read_these([*found, *sorted(before - set(found))])
+        later = {key for key in found if key in self._copy and self._lasting(self._copy[key].data)}
+        self._read_these([*(key for key in found if key not in later), *sorted(before - set(found))])
         self.loaded = True
+        return sorted(later)
 
     def _read_these(self, keys: Sequence[str]) -> None:
         self._reads += len(keys)
@@ -339,4 +357,4 @@ class Claims:
 
 
 def _fence(epoch: int | None) -> list[Operation]:
-    return [] if epoch is None else [Check(EPOCH, epoch & _VERSION_BITS)]
+    return [] if epoch is None else [Check(EPOCH, version_of(epoch))]

@@ -10,6 +10,7 @@ from ha.codec import Handover
 from ha.election import rank
 from ha.errors import BadVersion, CommandRefused, NodeExists, NoNode
 from ha.keeper import Keeper
+from ha.lease import spelled
 
 _PATIENCE = 15.0  # seconds: a master has ten to end its work
 WaitForMaster = Callable[[str, int, float], int | None]
@@ -35,13 +36,16 @@ def switchover(board: Board, keeper: Keeper, to: str | None, wait: WaitForMaster
     elif to not in {each.name for each in able}:
         raise CommandRefused(f"the mode of {to} is slave: it never becomes master")
     began = time.monotonic()
-    keeper.leave_for(Handover(epoch.token, holder.name, to), timeout)
+    handover = Handover(epoch.token, holder.name, to)
+    keeper.leave_for(handover, timeout)
     won = wait(to, epoch.token, _PATIENCE)
     if won is None:
+        keeper.withdraw(handover, timeout)  # a master that is back later shall not follow it then
         raise CommandRefused(
             f"{to} has not become master within {_PATIENCE:g} s: `role` and `history` tell how it stands"
         )
-    return f"{to} is master in place of {holder.name}, epoch {won}, after {time.monotonic() - began:.1f} s"
+    took = time.monotonic() - began
+    return f"{to} is master in place of {holder.name}, epoch {spelled(won)}, after {took:.1f} s"
 
 
 def may_step_down(leads: bool, name: str, board: Board) -> None:
@@ -59,8 +63,8 @@ def adopt(keeper: Keeper, highest: int, timeout: float) -> int:
     found = keeper.epoch(timeout)
     if found is not None and found.token >= highest:
         raise CommandRefused(
-            f"there is nothing to adopt: ZooKeeper's epoch {found.token} is not lower than {highest}, the"
-            " highest that this node has seen"
+            f"there is nothing to adopt: ZooKeeper's epoch {spelled(found.token)} is not lower than"
+            f" {spelled(highest)}, the highest that this node has seen"
         )
     try:
         return keeper.adopt(highest, timeout)

@@ -94,6 +94,7 @@ class Memory:
         if not self.installation:
             self.installation = uuid.uuid4().hex
             replace_durably(self._installation_path, self.installation + "\n")
+        self.installation += f"@{os.uname().nodename}"  # a copied disk is another one
 
     def saw(self, epoch: int) -> None:
         """On the disk when this returns, if it is higher than all before. Raises EpochError."""

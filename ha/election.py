@@ -33,7 +33,7 @@ from ha.facts import (
     Step,
     Win,
 )
-from ha.lease import Timings
+from ha.lease import Timings, spelled
 from ha.model import Member
 
 
@@ -62,7 +62,7 @@ class Moment:
     def won(self, epoch: int) -> Step:
         """This node is master."""
         won = replace(self.state, phase=Phase.MASTER, epoch=epoch, free_since=None)
-        return Step(won, (Win(epoch),), f"this node is master, epoch {epoch}")
+        return Step(won, (Win(epoch),), f"this node is master, epoch {spelled(epoch)}")
 
     def lost(self, why: str) -> Step:
         """Not planned."""
@@ -106,10 +106,16 @@ def _noticed(state: State, facts: Facts, timings: Timings, now: float) -> State:
     return replace(state, free_since=now if state.free_since is None else state.free_since, losses=losses)
 
 
+_NOT_KNOWN = "this node asked for the lease, and ZooKeeper did not answer: it is not known who has it"
+_IN_VAIN = "this node asked for the lease, and did not get it"
+
+
 # -- SLAVE -----------------------------------------------------------------
 def _away(at: Moment) -> Step | None:
     if at.facts.connected:
         return None
+    if at.facts.starting and not at.facts.trouble:
+        return at.stay("this node connects to ZooKeeper")
     return at.stay(at.facts.trouble or "ZooKeeper does not answer: this node can't become master")
 
 
@@ -126,10 +132,10 @@ def _lower(at: Moment) -> Step | None:
     facts = at.facts
     if facts.token >= facts.highest:
         return None
-    found = f"epoch {facts.token}" if facts.token else "no epoch"
+    found = f"epoch {spelled(facts.token)}" if facts.token else "no epoch"
     return at.stay(
-        f"ZooKeeper has {found}, and this node has seen {facts.highest}: ZooKeeper's data are lost or"
-        " another's, so this node does not ask for the lease until `adopt` accepts them"
+        f"ZooKeeper has {found}, and this node has seen {spelled(facts.highest)}: ZooKeeper's data are lost"
+        " or another's, so this node does not ask for the lease until `adopt` accepts them"
     )
 
 
@@ -181,6 +187,12 @@ def _handed(at: Moment) -> Step | None:
     return None
 
 
+def _vain(at: Moment) -> Step | None:
+    if at.now >= at.state.vain_until or at.facts.token != at.state.epoch:
+        return None
+    return at.stay(_IN_VAIN, at.state.vain_until)
+
+
 def _hold_off(at: Moment) -> Step | None:
     until = max(at.state.losses, default=-at.timings.hold_off) + at.timings.hold_off
     if at.now >= until or not at.facts.able:
@@ -219,19 +231,20 @@ def _free_since(at: Moment) -> float:
 # -- ASKING ----------------------------------------------------------------
 def _answered(at: Moment) -> Step | None:
     answer = at.facts.answer
-    if answer is None or answer.outcome == Outcome.UNKNOWN:
+    if answer is None:
         return None
     if answer.outcome == Outcome.WON:
         return at.won(answer.epoch)
-    # Not at once again: whoever was faster is seen in a moment.
-    return replace(at.slave(sentence="this node asked for the lease, and did not get it"), again_at=None)
+    if answer.outcome == Outcome.UNKNOWN:
+        return at.stay(_NOT_KNOWN)  # the next look tells
+    # Whoever was faster has begun another epoch; if nobody has, the reason is one that lasts.
+    refused = State(epoch=at.state.epoch, losses=at.state.losses, vain_until=at.now + at.timings.hold_off)
+    return Step(refused, (), _IN_VAIN)
 
 
 def _unanswered(at: Moment) -> Step | None:
     if not at.facts.connected:
-        return at.stay(
-            "this node asked for the lease, and ZooKeeper did not answer: it is not known who has it"
-        )
+        return at.stay(_NOT_KNOWN)
     if at.facts.session != at.state.session:
         return at.slave(sentence="the session in which this node asked for the lease has expired")
     return None
@@ -274,7 +287,7 @@ def _taken(at: Moment) -> Step | None:
     if facts.holder.session != state.session:
         return at.lost(f"{facts.holder.name} has the lease")
     if facts.token != state.epoch:
-        return at.lost(f"ZooKeeper's epoch is {facts.token} and not {state.epoch}")
+        return at.lost(f"ZooKeeper's epoch is {spelled(facts.token)} and not {spelled(state.epoch)}")
     return None
 
 
@@ -300,7 +313,7 @@ def _stepping_down(at: Moment) -> Step | None:
 
 
 def _leads(at: Moment) -> Step | None:
-    return at.stay(f"this node is master, epoch {at.state.epoch}")
+    return at.stay(f"this node is master, epoch {spelled(at.state.epoch)}")
 
 
 def _ended(at: Moment) -> Step | None:
@@ -322,7 +335,11 @@ def _retiring(at: Moment) -> Step | None:
 Rule = Callable[[Moment], Step | None]
 
 RULES: dict[Phase, tuple[Rule, ...]] = {
-    Phase.SLAVE: (_away, _impostor, _lower, _own_lease, _held, _never, _handed, _hold_off, _higher, _free),
+    Phase.SLAVE: (
+        *(_away, _impostor, _lower),
+        *(_own_lease, _held),
+        *(_never, _vain, _handed, _hold_off, _higher, _free),
+    ),
     Phase.ASKING: (_answered, _unanswered, _identified),
     Phase.MASTER: (_expired, _suspended, _taken, _barred, _demoted, _switched, _stepping_down, _leads),
     Phase.RETIRING: (_expired, _suspended, _taken, _ended, _retiring),

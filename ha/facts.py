@@ -23,7 +23,8 @@ class State:
     """What the election remembers. Times are of the boot clock.
 
     `epoch` and `session` are the lease's own while master or retiring, and those it was asked with before.
-    `free_since`: since when nobody has it. `losses`: when it was lost unplanned lately.
+    `free_since`: since when nobody has it. `losses`: when it was lost unplanned lately. `vain_until`: it was
+    refused, and is not asked for again before, unless there is another epoch.
     """
 
     phase: Phase = Phase.SLAVE
@@ -31,6 +32,7 @@ class State:
     session: int = 0
     free_since: float | None = None
     losses: tuple[float, ...] = ()
+    vain_until: float = 0.0
     to: str = ""
     retire_by: float = 0.0
 
@@ -68,7 +70,8 @@ class Answer:
 class Facts:
     """What is known at this moment.
 
-    `connected`: ZooKeeper answers, and what follows is what it says. `token` is /epoch's (0: there is none),
+    `connected`: ZooKeeper answers, and what follows is what it says; `starting`: it has not answered yet,
+    and the first session timeout is not over. `token` is /epoch's (0: there is none),
     `leader` the node that it names, `ours` whether this installation wrote it. `highest` is the highest epoch
     that this node has on its disk. `others` are those here, without this node. `handover` counts for `token`
     only. `wish` is the reason for which the daemon itself wants to give the lease back, `retired` that it has
@@ -79,6 +82,7 @@ class Facts:
 
     me: Member
     connected: bool = True
+    starting: bool = False
     session: int = 0
     holder: Holder | None = None
     token: int = 0

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ha.codec import Epoch, Handover, epoch_of
+from ha.codec import Epoch, Handover, epoch_of, handover_of
 from ha.errors import BadVersion, HaError, NodeExists, NoNode, Unreachable
 from ha.facts import Answer, Outcome
 from ha.lease import generation_of, token, version_of
@@ -44,14 +44,14 @@ class Keeper:
     def ask(self, lowest: int, timeout: float, *, over: bool) -> tuple[Answer, float]:
         """Ask for the lease, `over`: in place of our own old one. The answer, and when it was sent.
 
-        A lower epoch than `lowest` is not built upon.
+        A lower epoch than `lowest` is not built upon. UNKNOWN: the connection broke; a look tells.
         """
         try:
             self._tree.sync(EPOCH, timeout)
             old = self.epoch(timeout)
             there = over and self._tree.exists(LEASE, timeout) is not None
         except Unreachable:
-            return Answer(Outcome.LOST), self._clock()
+            return Answer(Outcome.UNKNOWN), self._clock()
         if (old.token if old is not None else 0) < lowest:
             return Answer(Outcome.LOST), self._clock()
         new = self.ours(token(old.generation, old.version + 1) if old is not None else token(1, 0))
@@ -63,8 +63,8 @@ class Keeper:
         sent = self._clock()
         try:
             done = self._tree.multi(operations, timeout)
-        except Unreachable as error:
-            return Answer(Outcome.UNKNOWN if error.sent else Outcome.LOST), sent
+        except Unreachable:
+            return Answer(Outcome.UNKNOWN), sent
         if isinstance(done, Committed):
             return Answer(Outcome.WON, new.token), sent
         _raise_unless_race(done)
@@ -83,6 +83,15 @@ class Keeper:
             self._tree.create(SWITCHOVER, handover.encoded(), makepath=True, timeout=timeout)
         except NodeExists:
             self._tree.set(SWITCHOVER, handover.encoded(), ANY, timeout)
+
+    def withdraw(self, handover: Handover, timeout: float) -> None:
+        """Nobody is asked for it any longer, if it is still this one. Raises Unreachable."""
+        try:
+            data, stat = self._tree.get(SWITCHOVER, timeout)
+            if handover_of(data) == handover:
+                self._tree.delete(SWITCHOVER, stat.version, timeout)
+        except (NoNode, BadVersion):
+            return
 
     def adopt(self, highest: int, timeout: float) -> int:
         """Accept ZooKeeper's data as they are, as a generation above `highest`; the new epoch.

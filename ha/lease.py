@@ -30,6 +30,11 @@ def version_of(epoch: int) -> int:
     return epoch & ((1 << _VERSION_BITS) - 1)
 
 
+def spelled(epoch: int) -> str:
+    """For people: generation.count, as 1.4; the plain number on one host. The greater one is the later."""
+    return f"{generation_of(epoch)}.{version_of(epoch)}" if generation_of(epoch) else str(epoch)
+
+
 @dataclass(frozen=True, slots=True)
 class Timings:
     """All times of the lease in seconds, from the session timeout T that the servers granted.

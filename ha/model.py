@@ -47,7 +47,8 @@ class View:
     is who holds the lease, None where nobody does or nobody can say. `epoch`
     is the highest seen. `reason` is the sentence of the last decision, `since`
     (UTC s) when it was made. `lease_left` in seconds, None without the lease.
-    `problems` are sentences: two voters only, a timeout cut short, ...
+    `problems` are sentences: two voters only, a timeout cut short, ... `advice`
+    are those about what is not wrong and could be better.
     """
 
     backend: str
@@ -62,3 +63,4 @@ class View:
     members: tuple[Seen, ...] = ()
     history: tuple[Change, ...] = ()
     problems: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()

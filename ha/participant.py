@@ -95,6 +95,7 @@ class Participant:
         self._keeper = Keeper(tree, name, memory.installation, clocks.boot)
         self._observer = Observer(tree, self._keeper, name, memory.installation, self.wake.set)
         self.sight = self._observer.sight
+        self._starting_until: float | None = clocks.boot() + self.timings.timeout
         self._again_at: float | None = None
         self._look_at = 0.0
         self._asked_at: float | None = None
@@ -193,6 +194,7 @@ class Participant:
         return Facts(
             me=self._me(),
             connected=connected,
+            starting=self._is_starting(connected),
             session=sight.session,
             holder=sight.holder,
             token=epoch.token if epoch is not None else 0,
@@ -209,6 +211,11 @@ class Participant:
             lease_until=lease.valid_until if lease is not None else 0.0,
             answer=answer,
         )
+
+    def _is_starting(self, connected: bool) -> bool:
+        if connected or (self._starting_until is not None and self._clocks.boot() >= self._starting_until):
+            self._starting_until = None
+        return self._starting_until is not None
 
     def _tell(self, sentence: str, actions: tuple[Action, ...]) -> None:
         if sentence != self.said.sentence or any(isinstance(each, Win | Lose | Release) for each in actions):
@@ -243,6 +250,8 @@ class Participant:
         except HaError as error:
             self.trouble = str(error)
             return Answer(Outcome.LOST)
+        if answer.outcome == Outcome.UNKNOWN:
+            self._look_at = 0.0
         if answer.outcome == Outcome.WON:
             self._asked_at = sent
             try:
@@ -264,7 +273,8 @@ class Participant:
         if not self._tree.connected:
             self._lease.suspend()
         self._orders.won(epoch)
-        self._note(Change(self._clocks.wall(), epoch, self._me().name, self._why))
+        name = self._me().name
+        self._note(Change(self._clocks.wall(), epoch, name, self._why.replace("this node", name)))
 
     def _release(self, action: Release) -> None:
         lease = self._lease.lease

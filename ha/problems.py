@@ -10,7 +10,6 @@ def sentences(
     asked: float,
     granted: float | None,
     ensemble: Ensemble | None,
-    leader_here: bool = False,
     trouble: str = "",
     barred: str = "",
 ) -> tuple[str, ...]:
@@ -31,13 +30,18 @@ def sentences(
             found.append(f"ZooKeeper {server.address} is of no use: {server.problem}")
         elif server.too_old:
             found.append(f"ZooKeeper {server.address} is {server.version}: 3.6 or later is needed")
-    leader = ensemble.leader
-    if leader_here and leader is not None and ensemble.voters != 1:
-        found.append(
-            f"the ZooKeeper leader {leader.address} runs on this host: if the host is lost, ZooKeeper elects"
-            " another first, and the takeover lasts longer (give the third server the highest myid)"
-        )
     return tuple(found)
+
+
+def advice(ensemble: Ensemble | None, *, leader_here: bool) -> tuple[str, ...]:
+    """What is not wrong, and would be better otherwise."""
+    leader = ensemble.leader if ensemble is not None else None
+    if not leader_here or leader is None or ensemble is None or ensemble.voters == 1:
+        return ()
+    return (
+        f"the ZooKeeper leader {leader.address} runs on this host: if the host is lost, ZooKeeper elects"
+        " another first, and the takeover lasts 2 to 3 s longer (give the third server the highest myid)",
+    )
 
 
 def _voters(ensemble: Ensemble) -> list[str]:

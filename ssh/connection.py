@@ -26,6 +26,7 @@ from ssh.errors import (
     HostKeyRefused,
     LoginRefused,
     NoSuchFile,
+    ServerFailed,
     SshError,
     SshRefused,
     SshUnreachable,
@@ -172,8 +173,7 @@ class Connection:
             return SshRefused(f"{self.place}: {what}: the server does not allow it ({error})")
         if isinstance(error, paramiko.SSHException | EOFError | ConnectionError):
             return SshUnreachable(f"{self.place}: {what}: the connection broke ({_words(error)})")
-        # SFTP has one word, "Failure", for a full disk, a broken one and whatever else.
-        return SshUnreachable(f"{self.place}: {what}: the server says {_words(error)!r}: is its disk full?")
+        return ServerFailed(f"{self.place}: {what}: the server says {_words(error)!r}: is its disk full?")
 
     def execute(self, command: str, *, seconds: float, max_output: int) -> Output:
         """Hand one line to the user's shell there; wait for its end. See `remote`, which makes that line.
@@ -257,6 +257,18 @@ def sync_file(client: Any, file: Any) -> None:
     except OSError as error:
         if "unsupported" not in str(error).lower():
             raise
+
+
+def free_bytes(client: Any, path: str) -> int | None:
+    """What a user has free on the disk of a remote path; None: the server can't say (statvfs@openssh.com)."""
+    try:
+        _, answer = client._request(paramiko.sftp.CMD_EXTENDED, "statvfs@openssh.com", path)
+    except OSError as error:
+        if "unsupported" in str(error).lower():
+            return None
+        raise
+    _, unit, _, _, free = (answer.get_int64() for _ in range(5))
+    return int(unit * free)
 
 
 def _transport(sock: Any, **options: Any) -> Any:

@@ -15,6 +15,10 @@ class SshUnreachable(SshError):
     """It may work the next time."""
 
 
+class ServerFailed(SshUnreachable):
+    """The server said "Failure": a full disk, a broken one, whatever else; SFTP has one word for it."""
+
+
 class SshRefused(SshError):
     """It won't work until somebody changes something."""
 

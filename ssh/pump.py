@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ssh.connection import Place
-from ssh.errors import Denied, HostKeyRefused, LoginRefused, NoSuchFile, SshUnreachable
+from ssh.errors import Denied, HostKeyRefused, LoginRefused, NoSuchFile, ServerFailed, SshUnreachable
 from ssh.traffic import Moving, Traffic
 
 _CIPHERS: Final = ",".join(
@@ -180,7 +180,7 @@ class Pump:
                     return LoginRefused(f"{self._place}: it does not accept the key {self._place.key_file}")
                 return SshUnreachable(f"{where}: the connection broke ({words or 'it ended'})")
             case _:
-                return SshUnreachable(f"{where}: the server says {words!r}: is its disk full?")
+                return ServerFailed(f"{where}: the server says {words!r}: is its disk full?")
 
 
 def usable(place: Place) -> bool:

@@ -11,6 +11,7 @@ standard input does: with the daemon, however that ends.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -110,19 +111,31 @@ class Pumping:
             handle = link.open(remote, sftp.WRITE | (0 if begin else sftp.TRUNCATE))
             waiting: deque[tuple[int, int]] = deque()
             at = begin
-            while at < size or waiting:
-                if at < size and at - done < _IN_FLIGHT:
-                    count = self._take(size - at)
-                    number = link.write(handle, source.fileno(), at, count)
-                    waiting.append((number, count))
-                    at += count
-                if at >= size or at - done >= _IN_FLIGHT or link.has_answer():
-                    done = self._acknowledged(waiting, done)
+            try:
+                while at < size or waiting:
+                    if at < size and at - done < _IN_FLIGHT:
+                        count = self._take(size - at)
+                        number = link.write(handle, source.fileno(), at, count)
+                        waiting.append((number, count))
+                        at += count
+                    if at >= size or at - done >= _IN_FLIGHT or link.has_answer():
+                        done = self._acknowledged(waiting, done)
+            except Failed:
+                self._settle(handle, waiting)
+                raise
             if sync:
                 link.sync(handle, lambda: self._tell.moved(done))
             link.close(handle)
         digest = hashing.end(lambda: self._tell.moved(done))
         return {"sha256": digest, "size": size}
+
+    def _settle(self, handle: bytes, waiting: deque[tuple[int, int]]) -> None:
+        """After a failed write: nothing more is written to that file once it is told."""
+        for number, _ in waiting:
+            with contextlib.suppress(Failed):
+                self._link.ok(number)
+        with contextlib.suppress(Failed):
+            self._link.close(handle)
 
     def _acknowledged(self, waiting: deque[tuple[int, int]], done: int) -> int:
         number, count = waiting.popleft()

@@ -78,6 +78,7 @@ class Link:
                 self._send(data)
                 sent = len(data)
             if not sent:
+                self._send(bytes(end - offset))  # the packet is as long as it was told
                 raise Failed("changed", "the file is shorter than it was")
             offset += sent
         return number

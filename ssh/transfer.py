@@ -17,16 +17,16 @@ import contextlib
 import os
 import posixpath
 import re
-import stat as modes
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from ssh.connection import Connection, Place, sync_file
-from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused, SshUnreachable
-from ssh.inplace import InPlace, pieces
+from ssh.connection import Connection
+from ssh.errors import AlreadyThere, NoSuchFile, ServerFailed, SshRefused, SshUnreachable
+from ssh.files import Folders, Stat
+from ssh.inplace import InPlace
 from ssh.pump import Pump, usable
 from ssh.remote import command_line
 from ssh.traffic import Moving, Traffic
@@ -39,17 +39,6 @@ _DIGEST: Final = re.compile(rb"([0-9a-f]{64}) [ *]")
 
 
 @dataclass(frozen=True, slots=True)
-class Stat:
-    """What a remote path is: bytes, and when it was changed (s since 1970)."""
-
-    size: int
-    mtime: int
-    mode: int
-    regular: bool
-    folder: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Moved:
     """A transfer that was done: bytes and SHA-256 of the whole file, bytes that an earlier try had moved."""
 
@@ -59,99 +48,17 @@ class Moved:
     resumed: int = 0
 
 
-class Files:
-    """The files of one machine over one SFTP session. For one greenlet. What moves is seen in `traffic`."""
+class Files(Folders):
+    """Files to and from one machine. For one greenlet. What moves is seen in `traffic`."""
 
     def __init__(self, connection: Connection, traffic: Traffic | None = None) -> None:
-        self._connection = connection
-        self._client: Any = connection.files()
+        super().__init__(connection)
         self._traffic = traffic or Traffic()
         self._in_place = InPlace(connection, self._client, self._traffic)
         self._pump: Pump | None = None
         self._moved = 0
         self.tells_digests = True
         """Whether the machine told the SHA-256 of a file when it was last asked."""
-
-    @property
-    def place(self) -> Place:
-        """Whose files."""
-        return self._connection.place
-
-    def close(self) -> None:
-        """End the session. Never raises: a connection that broke is closed."""
-        with contextlib.suppress(SshError), self._step("closing of SFTP") as client:
-            client.close()
-
-    @contextlib.contextmanager
-    def _step(self, what: str, seconds: float | None = None) -> Iterator[Any]:
-        with self._connection.within(seconds or self._connection.place.timeout, what):
-            yield self._client
-
-    def stat(self, path: str) -> Stat | None:
-        """What is there, links followed; None: nothing."""
-        try:
-            with self._step(f"stat of {path}") as client:
-                return _stat(client.stat(path))
-        except NoSuchFile:
-            return None
-
-    def names(self, folder: str, most: int = 100_000) -> list[str]:
-        """Names in a folder, sorted. Raises NoSuchFile, and SshRefused where there are more than `most`."""
-        with self._step(f"listing of {folder}", 6 * self._connection.place.timeout) as client:
-            found = client.listdir(folder)
-        if len(found) > most:
-            raise SshRefused(f"{self._connection.place}: {folder} holds {len(found)} files, more than {most}")
-        return sorted(found)
-
-    def read(self, path: str, *, most: int, offset: int = 0) -> bytes:
-        """The file from `offset` to its present end. Raises SshRefused for more than `most` bytes."""
-        with (
-            self._step(f"reading of {path}", 6 * self._connection.place.timeout) as client,
-            client.open(path, "rb") as file,
-        ):
-            end = file.stat().st_size
-            if end - offset > most:
-                raise SshRefused(f"{self._connection.place}: {path} has {end} bytes, more than {most}")
-            return b"".join(pieces(file, offset, end))
-
-    def write_new(self, path: str, data: bytes, *, mode: int, temporary: str) -> None:
-        """A new file, whole or not at all: `temporary` beside it, synced, read back, renamed.
-
-        Raises AlreadyThere where `path` exists; nothing is ever replaced.
-        """
-        beside = posixpath.join(posixpath.dirname(path), temporary)
-        try:
-            with self._step(f"writing of {path}", 6 * self._connection.place.timeout) as client:
-                with client.open(beside, "wb") as file:
-                    client.chmod(beside, 0o600)
-                    file.write(data)
-                    sync_file(client, file)
-                client.chmod(beside, mode)
-                with client.open(beside, "rb") as file:
-                    if file.read(len(data) + 1) != data:
-                        raise SshUnreachable(f"{self._connection.place}: {beside} is not what was written")
-            self.rename(beside, path)
-        except SshError:
-            with contextlib.suppress(SshError):  # the first error is the one to tell
-                self.remove(beside)
-            raise
-
-    def rename(self, source: str, target: str) -> None:
-        """Rename; raises AlreadyThere where the target exists (SFTP's own rename replaces nothing)."""
-        try:
-            if self.stat(target) is None:
-                with self._step(f"renaming of {source} to {target}") as client:
-                    client.rename(source, target)
-                return
-        except SshUnreachable:
-            if self.stat(target) is None:
-                raise
-        raise AlreadyThere(f"{self._connection.place}: {target} is there already")
-
-    def remove(self, path: str) -> None:
-        """Remove a file; it may be gone already."""
-        with contextlib.suppress(NoSuchFile), self._step(f"removing of {path}") as client:
-            client.remove(path)
 
     def get(
         self,
@@ -227,7 +134,12 @@ class Files:
             told = stack.enter_context(self._following(part, begin, size)) if size >= _FOLLOWED else _untold
             moving = stack.enter_context(self._moving(path, out=True, of=size))
             moving.moved = begin
-            sha256 = mover.send(local, part, begin, moving, deadline=_left(until), sync=sync)
+            try:
+                sha256 = mover.send(local, part, begin, moving, deadline=_left(until), sync=sync)
+            except ServerFailed:
+                # Some of what was on its way may have been written after a hole; and a full disk needs room.
+                self.remove(part)
+                raise
             now, arrived = local.stat(), self.stat(part)
             if (now.st_size, now.st_mtime_ns) != (size, about.st_mtime_ns):
                 self.remove(part)
@@ -235,7 +147,7 @@ class Files:
             whole = arrived is not None and arrived.size == size
             if not whole or not (told(until) == sha256 or self.sha256(part, size, _left(until)) == sha256):
                 self.remove(part)
-                raise SshUnreachable(f"{self.place}: {path} did not arrive as it was sent")
+                raise SshUnreachable(f"{self.place}: {path} did not arrive as it was sent: is its disk full?")
         with self._step(f"chmod of {part}") as client:
             client.chmod(part, mode)
         if replace:
@@ -328,12 +240,6 @@ def _untold(_until: float) -> str:
 
 def _left(until: float) -> float:
     return max(0.001, until - time.monotonic())
-
-
-def _stat(found: Any) -> Stat:
-    mode = int(found.st_mode or 0)
-    size, mtime = int(found.st_size or 0), int(found.st_mtime or 0)
-    return Stat(size, mtime, modes.S_IMODE(mode), modes.S_ISREG(mode), modes.S_ISDIR(mode))
 
 
 def _forget_parts(local: Path) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from daemon.console.render import age, count, duration, plain, table
-from daemon.snapshot import AsteriskStatus, BrokerStatus, Snapshot, health
+from daemon.snapshot import AsteriskStatus, BrokerStatus, HaStatus, NodeStatus, Snapshot, health
+from ha.lease import spelled
 
 LAB_LINE = "*** LAB: recorded calls on embedded parts; nothing here is real ***"
 
@@ -19,21 +20,24 @@ def banner(snapshot: Snapshot) -> str:
 def status_text(now: Snapshot) -> str:
     """The whole picture for people."""
     head = [
-        ("Node", f"{now.node}, {now.role}, epoch {now.epoch}" + (", SHADOW" if now.shadow else "")),
+        ("Node", f"{now.node}, {now.role}, epoch {spelled(now.epoch)}" + (", SHADOW" if now.shadow else "")),
         ("Version", now.version),
         ("Up", duration(now.uptime_s)),
     ]
     if now.ha is not None:
         connected = "connected" if now.ha.connected else "NOT CONNECTED"
-        head.append(("Failover", f"{now.ha.backend}, {connected}, master: {plain(now.ha.master)}"))
-        nodes = ", ".join(f"{node.name} {'here' if node.here else 'AWAY'}" for node in now.ha.nodes)
+        head.append(("Failover", f"{now.ha.backend}, {connected}, master: {_master(now.ha)}"))
+        nodes = ", ".join(map(_node, now.ha.nodes))
         if nodes:
             head.append(("Nodes", nodes))
         if now.ha.reason:
-            head.append(("Decision", now.ha.reason))
+            since = f" (since {_moment(now.ha.since)})" if now.ha.since else ""
+            head.append(("Decision", f"{now.ha.reason}{since}"))
     if now.mail is not None:
         reading = "reading" if now.mail.reading else "not reading"
-        head.append(("Mail", f"{reading}, last check {plain(now.mail.last_check)}"))
+        head.append(("Mail", f"{reading}, last check {_moment(now.mail.last_check)}"))
+    elif now.queue is not None and now.ha is not None and now.role != "master":
+        head.append(("Mail", f"read by {now.ha.master}" if now.ha.master else "not read: nobody is master"))
     if now.queue is not None:
         queue = now.queue
         numbers = f"{queue.pending} pending, {queue.processing} processing"
@@ -43,7 +47,7 @@ def status_text(now: Snapshot) -> str:
         head.append(("Hub lag", f"{lag} (last minute)"))
     head.append(("Log", plain(now.log)))
     parts = [LAB_LINE] if now.lab else []
-    parts += [table(head), _asterisk_text(now.asterisk), _brokers_text(now.brokers)]
+    parts += [table(head), _asterisk_text(now.asterisk), _brokers_text(now)]
     if now.services:
         sick = [service for service in now.services if service.state != "running"]
         rows = [(one.name, one.state, f"{one.restarts} restarts", one.error or "") for one in sick]
@@ -51,8 +55,24 @@ def status_text(now: Snapshot) -> str:
         lines = [f"Services: {total - len(sick)} of {total} running.", table(rows, indent="  ")]
         parts.append("\n".join(filter(None, lines)))
     wrong = [f"WRONG: {problem.part} {problem.message}" for problem in health(now)]
-    parts.append("\n".join(wrong) or "All is well.")
+    notes = [f"NOTE: {each.part} {each.message}" for each in now.advice]
+    parts.append("\n".join([*(wrong or ["All is well."]), *notes]))
     return "\n\n".join(parts)
+
+
+def _master(ha: HaStatus) -> str:
+    return ha.master or ("NOBODY" if ha.connected else "not known")
+
+
+def _node(node: NodeStatus) -> str:
+    if node.here:
+        return f"{node.name} here"
+    return f"{node.name} AWAY since {_moment(node.since)}" if node.since else f"{node.name} AWAY"
+
+
+def _moment(iso: str | None) -> str:
+    """ISO 8601 to the second, without the zone: that of the node's configuration."""
+    return iso[:19].replace("T", " ") if iso else "-"
 
 
 def _asterisk_text(asterisks: Sequence[AsteriskStatus]) -> str:
@@ -66,12 +86,19 @@ def _asterisk_text(asterisks: Sequence[AsteriskStatus]) -> str:
     return table(rows, right=(2, 3, 4))
 
 
-def _brokers_text(brokers: Sequence[BrokerStatus]) -> str:
+def _brokers_text(now: Snapshot) -> str:
+    brokers = now.brokers
     if not brokers:
         return "No broker is configured."
     rows = [("BROKER", "STATE", "OUTBOX", "OLDEST", "CONFIRMED", "NOTE")]
     for one in brokers:
         state = "standby" if one.standby else "connected" if one.connected else "AWAY"
         oldest = age(one.oldest_s) if one.outbox else "-"
-        rows.append((one.name, state, count(one.outbox), oldest, count(one.confirmed), one.error or ""))
+        rows.append((one.name, state, count(one.outbox), oldest, count(one.confirmed), _note(one, now.ha)))
     return table(rows, right=(2, 3, 4))
+
+
+def _note(broker: BrokerStatus, ha: HaStatus | None) -> str:
+    if broker.error or not broker.standby:
+        return broker.error or ""
+    return f"{ha.master} publishes" if ha is not None and ha.master else "nobody publishes: it is kept here"

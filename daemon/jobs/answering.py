@@ -18,7 +18,7 @@ from typing import Protocol
 
 from daemon.errors import PermanentError, TransientError
 from daemon.jobs import policy
-from daemon.jobs.book import Book, wait
+from daemon.jobs.book import Book, say_waits, wait
 from daemon.jobs.model import Record
 from daemon.jobs.records import Fenced
 from daemon.mail.model import Answer, PutOff, WayOut
@@ -80,7 +80,7 @@ class Answering:
                 trouble.reset()
             except TransientError as error:  # of the records
                 seconds = trouble.next()
-                log.warning("answers wait %.1f s: %s", seconds, error)
+                say_waits(self.name, seconds, trouble, error)
             wait(stop, self._wake, seconds)
             while self._held() and not stop.is_set():  # woken too early
                 wait(stop, stop, min(1.0, self._held()))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import tzinfo
 from threading import Event
 from typing import Any
@@ -27,10 +27,12 @@ from daemon.jobs.policy import Limits
 from daemon.jobs.records import Deposed, Fenced, Mastership, RecordStore
 from daemon.jobs.spool import Spool
 from daemon.jobs.statistics import RequestStatistics
+from daemon.runtime.backoff import Backoff
 
 log = logging.getLogger("arimonitor.requests")
 
 SLICE = 0.1  # seconds between two looks at `stop` while waiting
+_CALM = 3  # tries that fail without a word
 
 
 class Book:
@@ -113,6 +115,7 @@ class Book:
     def settled(self, generation: int, rebuilt_at: float) -> None:
         """They are, in this generation of epochs."""
         self._generation, self.rebuilt_at = generation, rebuilt_at
+        self._mirrored.clear()
         self.nudge()
 
     def lead(self) -> None:
@@ -175,11 +178,6 @@ class Book:
         record = self.store.read(request_id)
         return record.outcome if record is not None else None
 
-    def taken_from(self, request_id: str) -> str:
-        """The node that had begun it before this one; "": none had. Raises TransientError."""
-        record = self.store.read(request_id)
-        return record.taken_from if record is not None else ""
-
     def conclude(self, record: Record, step: Callable[[Record], Record]) -> Record | None:
         """What a work ended with: as `advance`, but where the records are away it is kept on the disk.
 
@@ -229,6 +227,11 @@ class Book:
         """Whether a lane of this process has it, or has ended it and could not tell yet."""
         return request_id in self.active or request_id in self._kept
 
+    def begun_by(self, request_id: str) -> str:
+        """The lost node that had begun it, "" where there was none. Raises TransientError."""
+        record = self.store.read(request_id)
+        return record.taken_from if record is not None else ""
+
     def assign(self, record: Record, owner: str = "") -> Record:
         """Into the line of `owner`, which has its file already; "": of this node, which writes it then."""
         owner = owner or self.owner
@@ -269,6 +272,11 @@ class Book:
             passing = record.state == "accepted" and not record.waits_for
             if self._mirrored.get(name) != record.version and not passing:
                 self.write(record)
+
+    def forgotten(self, request_ids: Iterable[str]) -> None:
+        """Their records are gone; one of the same id begins anew."""
+        for request_id in request_ids:
+            self._mirrored.pop(request_id, None)
 
     def supersede(self, record: Record) -> None:
         """What this node's queue has of another node's request is put away into superseded/."""
@@ -330,6 +338,12 @@ class Book:
             "completed": count.get("replied", 0) + count.get("done", 0),
             "failed": count.get("failed", 0),
         }
+
+
+def say_waits(name: str, seconds: float, trouble: Backoff, error: TransientError) -> None:
+    """That a service waits: a warning once it has lasted (at a start ZooKeeper is connected in a moment)."""
+    level = logging.WARNING if trouble.attempts > _CALM else logging.DEBUG
+    log.log(level, "%s waits %.1f s: %s", name, seconds, error)
 
 
 def wait(stop: Event, wake: Event, seconds: float) -> None:

@@ -10,7 +10,7 @@ from threading import Event
 
 from daemon.errors import TransientError
 from daemon.jobs import policy
-from daemon.jobs.book import Book, wait
+from daemon.jobs.book import Book, say_waits, wait
 from daemon.jobs.intray import InTray
 from daemon.jobs.model import FINAL, Record
 from daemon.jobs.rebuild import Rebuild
@@ -58,7 +58,7 @@ class Clerk:
                 log.info("queue: somebody else has moved a request on: %s", error)
             except TransientError as error:
                 seconds = trouble.next()
-                log.warning("queue waits %.1f s: %s", seconds, error)
+                say_waits(self.name, seconds, trouble, error)
             wait(stop, self._wake, seconds)
             self._wake.clear()
 

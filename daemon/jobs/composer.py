@@ -22,7 +22,7 @@ ALL_COMMANDS = ("RAMAIS", "CHECKIP", "MACCHANGE")
 _TITLES: dict[str, dict[Kind, str]] = {
     "pt_BR": {
         "mailbox": "a caixa de entrada não está sendo lida",
-        "failover": "o outro nó assumiu",
+        "failover": "houve uma troca de mestre",
         "outbox": "mensagens de chamadas esperam há muito tempo",
         "disk": "o disco está quase cheio",
         "gap": "eventos do Asterisk podem ter sido perdidos",
@@ -30,11 +30,24 @@ _TITLES: dict[str, dict[Kind, str]] = {
     },
     "en": {
         "mailbox": "the mailbox is not being read",
-        "failover": "the other node has taken over",
+        "failover": "the master has changed",
         "outbox": "call messages have waited for long",
         "disk": "the disk is nearly full",
         "gap": "events of Asterisk may have been missed",
         "answers": "an answer could not be delivered",
+    },
+}
+
+_MENDS: dict[str, dict[Kind, str]] = {
+    "pt_BR": {
+        "failover": "se ninguém pediu a troca, veja o que houve com o outro nó: `arimonitor ctl nodes`"
+        " diz se ele está no ar, `arimonitor ctl history` lista as últimas trocas. Chamadas e pedidos"
+        " seguem neste nó."
+    },
+    "en": {
+        "failover": "if nobody asked for it, see what became of the other node: `arimonitor ctl nodes`"
+        " tells whether it is there, `arimonitor ctl history` the last changes. Calls and requests go"
+        " on at this node."
     },
 }
 
@@ -87,6 +100,7 @@ class MailComposer:
             ((settings.node.name, text),),
             self.people,
             now,
+            _MENDS[settings.node.language].get(kind, ""),
         )
 
     def _help(self, record: Record, now: datetime) -> Answer:

@@ -15,7 +15,7 @@ from threading import Event
 
 from daemon.errors import PermanentError, TransientError
 from daemon.jobs import policy
-from daemon.jobs.book import Book, wait
+from daemon.jobs.book import Book, say_waits, wait
 from daemon.jobs.model import Record
 from daemon.jobs.placing import Node
 from daemon.jobs.records import Courier, Fenced
@@ -51,7 +51,7 @@ class Dispatcher:
                 trouble.reset()
             except TransientError as error:  # of the records
                 seconds = trouble.next()
-                log.warning("%s waits %.1f s: %s", self.name, seconds, error)
+                say_waits(self.name, seconds, trouble, error)
             wait(stop, self._wake, seconds)
 
     def _round(self, stop: Event) -> float:

@@ -44,6 +44,8 @@ STEPS: Mapping[State, Step] = {
 
 REBUILT = "rebuilt"
 """The source of a record that was made when the records were lost: it may have been answered before."""
+TOLD_BEFORE = ("queued",)
+"""What such a record takes for told: a place that is lost does less harm than one told twice."""
 OUT_OF_TRIES = "out-of-tries"
 CANCELLED = "cancelled"
 NO_WORK = "no-work"

@@ -46,7 +46,11 @@ class Rebuild:
             made = self._make()
             note = {"generation": generation, "at": book.now()}
             book.call(self._note.write, note)
-            log.info("generation %d: %d records were made from the queue's files", generation, made)
+            log.info(
+                "the queue's files and the records agree (generation %d): %d records were made",
+                generation,
+                made,
+            )
         book.settled(generation, float(note.get("at") or 0.0))
 
     def _make(self) -> int:

@@ -28,8 +28,8 @@ from daemon.jobs.recordcache import RecordCache
 from daemon.jobs.recordfile import Offloaded
 from daemon.jobs.records import Deposed, Fenced
 from ha.claims import Claim, Claims
-from ha.claims import Deposed as EpochOver
 from ha.claims import Stale as ClaimStale
+from ha.errors import Deposed as EpochOver
 from ha.errors import HaError
 
 log = logging.getLogger("arimonitor.requests")
@@ -287,3 +287,8 @@ def _record(claim: Claim) -> Record:
 
 def _key(uid: str) -> str:
     return hashlib.sha256(uid.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def is_lasting(data: bytes) -> bool:
+    """Whether a record is final: for Claims."""
+    return b'"state":"done"' in data or b'"state":"failed"' in data

@@ -144,6 +144,7 @@ def record_of(data: bytes, folder: policy.Folder) -> Record | None:
         failure=failure,
         note=str(result.get("message") or "") if failure else "",
         source=policy.REBUILT,
+        told=policy.TOLD_BEFORE,
     )
 
 

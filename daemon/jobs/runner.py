@@ -17,7 +17,7 @@ from typing import Protocol
 
 from daemon.errors import PermanentError, RequestError, TransientError
 from daemon.jobs import policy
-from daemon.jobs.book import Book, wait
+from daemon.jobs.book import Book, say_waits, wait
 from daemon.jobs.leftovers import Leftovers
 from daemon.jobs.model import Command, Failure, Outcome, Record, Request
 from daemon.jobs.records import Fenced
@@ -81,7 +81,7 @@ class Lane:
                 seconds = 0.1
             except TransientError as error:
                 seconds = trouble.next()
-                log.warning("%s waits %.1f s: %s", self.name, seconds, error)
+                say_waits(self.name, seconds, trouble, error)
             if seconds:
                 wait(stop, self._wake, seconds)
 

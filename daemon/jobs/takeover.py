@@ -16,7 +16,7 @@ from threading import Event
 
 from daemon.errors import TransientError
 from daemon.jobs import placing, policy
-from daemon.jobs.book import Book, wait
+from daemon.jobs.book import Book, say_waits, wait
 from daemon.jobs.model import Record
 from daemon.jobs.placing import Node
 from daemon.jobs.policy import NotAllowed
@@ -41,7 +41,8 @@ class Takeover:
         self._clock = clock
         self._wake = book.wake()
         self._away: dict[str, float] = {}
-        self._taken = 0
+        self.taken = 0
+        """Requests that were taken over."""
 
     def run(self, stop: Event) -> None:
         """Until `stop`. How long a node is away counts from when this master first saw it so."""
@@ -57,7 +58,7 @@ class Takeover:
                 log.info("%s: %s", self.name, error)
             except TransientError as error:
                 seconds = trouble.next()
-                log.warning("%s waits %.1f s: %s", self.name, seconds, error)
+                say_waits(self.name, seconds, trouble, error)
             wait(stop, self._wake, seconds)
 
     def requeue(self, node: str) -> str:
@@ -109,7 +110,7 @@ class Takeover:
         except Fenced as error:
             log.info("%s has been moved on by %s: %s", record.request.request_id, lost, error)
             return False
-        self._taken += 1
+        self.taken += 1
         log.warning(
             "request %s of %s is taken over by %s: it was %s, it is %s",
             record.request.request_id,
@@ -138,4 +139,4 @@ class Takeover:
 
     def status(self) -> dict[str, object]:
         """How many were taken over, and who is away with something unfinished."""
-        return {"taken_over": self._taken, "away": sorted(self._away)}
+        return {"taken_over": self.taken, "away": sorted(self._away)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -43,7 +44,7 @@ _SENTENCES: Mapping[str, Mapping[Kind, str]] = {
         "disk": "The disk of {folder} has {megabytes} MB left.",
         "gap": "Events of Asterisk may have been missed {times} times: see monitor-gap.",
         "answers": "An answer could not be delivered: `arimonitor ctl queue failed` names it.",
-        "failover": "{node} works as master now, in place of {before}: {reason}",
+        "failover": "{node} is master now, in place of {before}: {why}. In the log: {reason}",
     },
     "pt_BR": {
         "mailbox": "A caixa de entrada não é lida há {minutes} minutos: {problem}",
@@ -51,9 +52,49 @@ _SENTENCES: Mapping[str, Mapping[Kind, str]] = {
         "disk": "O disco de {folder} tem só {megabytes} MB livres.",
         "gap": "Eventos do Asterisk podem ter sido perdidos {times} vez(es): veja monitor-gap.",
         "answers": "Uma resposta não pôde ser entregue: `arimonitor ctl queue failed` diz qual.",
-        "failover": "{node} é o mestre agora, no lugar de {before}: {reason}",
+        "failover": "{node} é o mestre agora, no lugar de {before}: {why}. No log: {reason}",
     },
 }
+
+
+_WHY: tuple[tuple[re.Pattern[str], Mapping[str, str]], ...] = (
+    (
+        re.compile(r"(?P<it>.+), the last master, is away\b"),
+        {
+            "en": "{it} does not answer any more (it died, hangs or is cut off)",
+            "pt_BR": "{it} não responde mais (caiu, travou ou ficou sem rede)",
+        },
+    ),
+    (
+        re.compile(r"(?P<it>.+) hands over to this node\b"),
+        {
+            "en": "{it} has handed over in good order (an operator's wish, an orderly stop, or an Asterisk"
+            " that {it} does not reach)",
+            "pt_BR": "{it} passou o comando em boa ordem (a pedido de um operador, numa parada normal, ou"
+            " porque {it} não alcança um Asterisk)",
+        },
+    ),
+    (
+        re.compile(r"(?P<it>.+) is master no more\b"),
+        {
+            "en": "{it} has given the lease back, or lost it, and is still there",
+            "pt_BR": "{it} devolveu ou perdeu o comando, e continua no ar",
+        },
+    ),
+    (
+        re.compile(r"(?P<it>nobody) is master\b"),
+        {"en": "there was no master", "pt_BR": "não havia mestre"},
+    ),
+)
+"""What the election says (ha/election.py), and how that is told."""
+
+
+def _why(reason: str, language: str) -> str:
+    """The election's sentence in the reader's words; it stands behind them, to be found in the log."""
+    for pattern, words in _WHY:
+        if found := pattern.match(reason):
+            return words[language].format(it=found["it"])
+    return {"en": "for another reason", "pt_BR": "por outro motivo"}[language]
 
 
 def troubles(now: Facts, before: Facts, language: str = "en") -> dict[Kind, str]:
@@ -70,7 +111,8 @@ def troubles(now: Facts, before: Facts, language: str = "en") -> dict[Kind, str]
     if now.undeliverable > before.undeliverable:
         found["answers"] = {}
     if now.failover > before.failover:
-        found["failover"] = {"node": now.node, "before": now.before, "reason": now.reason}
+        why = _why(now.reason, language)
+        found["failover"] = {"node": now.node, "before": now.before, "why": why, "reason": now.reason}
     return {kind: _SENTENCES[language][kind].format(**names) for kind, names in found.items()}
 
 

@@ -81,7 +81,7 @@ class MailMonitor:
                         self._stand_still("")
                         stop.wait(_NO_LEASE)
                     elif not self._book.is_settled:
-                        self._stand_still("the records are being made again from the queue's files")
+                        self._stand_still("first the queue's files and the records are compared")
                         stop.wait(_NO_LEASE)
                     elif self._book.paused:
                         self._stand_still("paused by the operator")
@@ -200,8 +200,10 @@ class MailMonitor:
             case Help(request=request):
                 record = Record(request=request, state="accepted", version=0, kind="help", uid=letter.uid)
         request = msgspec.structs.replace(record.request, accepted_by=book.owner)
-        source = policy.REBUILT if letter.received < book.rebuilt_at else ""
-        if book.create(msgspec.structs.replace(record, request=request, source=source)):
+        record = msgspec.structs.replace(record, request=request)
+        if letter.received < book.rebuilt_at:
+            record = msgspec.structs.replace(record, source=policy.REBUILT, told=policy.TOLD_BEFORE)
+        if book.create(record):
             log.info(
                 "mail of %s is accepted as %s: %s",
                 request.from_email,

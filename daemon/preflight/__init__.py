@@ -256,6 +256,7 @@ def _elsewhere(settings: Settings) -> Iterator[Check]:
     yield from mail_checks(settings)
     for peer in settings.peer:
         yield machines.login("peer", peer)
+        yield from machines.peer_folders(settings, peer)
     for server in settings.server:
         if server.host:
             yield machines.login("server", server)

@@ -1,6 +1,6 @@
 """RAMAIS from a request to its outcome: find, convert, pack, publish. Service.
 
-    find -> bound -> room -> fetch -> probe -> MP3 -> ZIP (.part) -> renamed -> note -> links
+    find -> bound -> room -> fetch -> probe -> MP3 -> ZIP (.part) -> renamed -> note -> the peer too -> links
 
 The note is written last and is the commit: run again after a crash, a request
 that has one gets the same answer, any other is done anew under the same names.
@@ -24,12 +24,13 @@ from daemon.recordings import links
 from daemon.recordings.bundle import BadFile, Item, Packer
 from daemon.recordings.local import LocalStore
 from daemon.recordings.model import Found, LeftOut, Recording
-from daemon.recordings.mp3 import Lame, Probed, probe
-from daemon.recordings.names import file_of
-from daemon.recordings.published import Note, NotedRow, Shelf
+from daemon.recordings.preparing import Preparing
+from daemon.recordings.published import Note, NotedRow
 from daemon.recordings.s3 import S3Store
+from daemon.recordings.sharing import Sharer, shelf_of
 from daemon.recordings.store import Store
 from daemon.settings import Settings
+from ssh.traffic import Traffic
 
 log = logging.getLogger("arimonitor.recordings")
 
@@ -44,7 +45,8 @@ class Recordings:
 
     `offload(function, *data)` runs it in a native thread; `colleagues` gives
     the other extensions of the same client that the requester may ask for, for
-    what is said where nothing is found.
+    what is said where nothing is found; what moves between hosts is seen in
+    `traffic`.
     """
 
     def __init__(
@@ -53,12 +55,13 @@ class Recordings:
         offload: Callable[..., Any],
         *,
         colleagues: Callable[[Request], Sequence[str]] = lambda _: (),
+        traffic: Traffic | None = None,
         clock: Callable[[], float] = time.time,
         reserve: int = RESERVE,
     ) -> None:
         self.settings = settings
         self.timezone = ZoneInfo(settings.node.timezone)
-        self.shelf = Shelf(settings.recordings.publish_dir, settings.node.data_dir, clock=clock)
+        self.shelf = shelf_of(settings, clock)
         self.index = settings.node.data_dir / INDEX
         self._offload = offload
         self._colleagues = colleagues
@@ -67,10 +70,14 @@ class Recordings:
         self._key = b""
         self._s3 = S3Store(settings.recordings.s3, self.timezone) if settings.recordings.s3.bucket else None
         self._local = LocalStore(settings.recordings.roots, self.index, self.timezone, offload)
-        self.sent = self.nothing = self.converted = 0
+        self.traffic = traffic or Traffic()
+        self._preparing = Preparing(settings, offload, self.traffic, self._roomy)
+        self.sharer = Sharer(settings, self.shelf, lambda: self.key, offload, self.traffic, clock=clock)
+        self.sent = self.nothing = 0
 
     def open(self) -> None:
-        """What takes a moment, before the services start. What is wrong with a bucket is only logged."""
+        """What takes a moment, before the services start. What goes wrong is only logged."""
+        self.sharer.open()
         if self._s3 is not None:
             try:
                 self._s3.open()
@@ -109,8 +116,7 @@ class Recordings:
         RequestError: refused. TransientError: try again; nothing is left behind.
         """
         publication = links.publication_id(self.key, request.request_id)
-        note = self._offload(self.shelf.note, publication)
-        if note is not None and note.expires > self._clock():
+        if (note := self._published(publication)) is not None:
             log.info("request %s was published before: the answer is made from its note", request.request_id)
             return self._outcome(publication, note)
         try:
@@ -138,25 +144,33 @@ class Recordings:
             self._offload(self.shelf.room, _needed(found.recordings), self._reserve)
             here = _worked_on(found.recordings)
             self._offload(self.shelf.room, here, self._reserve, folder)
-            items, missing, rate, keys = self._prepare(store, found, folder)
+            ready = self._preparing.prepare(store, found, folder)
         except RequestError:
             raise
         except PermanentError as error:
             log.error("request %s can't be done: %s", request.request_id, error)
             raise RequestError(str(error), "recordings-refused") from error
-        items, missing = self._pack(publication, items, missing, request.language)
+        items, missing = self._pack(publication, ready.items, ready.missing, request.language)
         if not items:
             return self._nothing(request, store, (extensions, begin, end), missing)
-        note = self._note(request, publication, items, missing, rate)
+        note = self._note(request, publication, items, missing, ready.rate)
         if self._to_bucket(store.source):
-            note = self._upload(publication, note, items, keys)
+            note = self._upload(publication, note, items, ready.keys)
+        if (other := self._published(publication)) is not None:
+            log.info("request %s was published by another node meanwhile", request.request_id)
+            return self._outcome(publication, other)
         self._offload(self.shelf.publish, publication, note)
         self.sent += 1
         log.info(
-            "request %s is published as %s...: %d recordings, %d left out, %d bytes",
-            request.request_id, publication[:8], len(items), len(missing), note.bytes,
+            "request %s is published as %s...: %d recordings, %d left out, %d bytes; MP3s made: %s",
+            request.request_id, publication[:8], len(items), len(missing), note.bytes, ready.made,
         )  # fmt: skip
+        self.sharer.share_now(publication, note)
         return self._outcome(publication, note)
+
+    def _published(self, publication: str) -> Note | None:
+        note: Note | None = self._offload(self.shelf.note, publication)
+        return note if note is not None and note.expires > self._clock() else None
 
     def _nothing(
         self,
@@ -170,6 +184,10 @@ class Recordings:
             "request %s finds no recording that can be given; %d left out", request.request_id, len(missing)
         )
         return NothingFound(store.near(*asked, self._colleagues(request)), tuple(missing))
+
+    def _roomy(self, folder: Path) -> None:
+        """Whether an MP3 failed for want of room: a full disk must not cost anybody a recording."""
+        self._offload(self.shelf.room, 0, self._reserve // 2, folder)
 
     def _bound(self, found: Found) -> None:
         limits = self.settings.recordings
@@ -189,60 +207,6 @@ class Recordings:
                 size=f"{size // _MB} MB",
                 limit=f"{limits.max_mb} MB",
             )
-
-    def _prepare(
-        self, store: Store, found: Found, folder: Path
-    ) -> tuple[list[Item], list[LeftOut], int, dict[str, str]]:
-        """Every recording as an MP3 of known size; `keys`: the bucket's own MP3s by their path here."""
-        missing = list(found.left_out)
-        there: list[tuple[Recording, Path]] = []
-        for recording, path in zip(
-            found.recordings, store.fetch(found.recordings, folder / "in"), strict=True
-        ):
-            if isinstance(path, LeftOut):
-                missing.append(path)
-            else:
-                there.append((recording, path))
-        probed = self._offload(probe, [(str(path), recording.format) for recording, path in there])
-        ready: list[tuple[Recording, Path, Probed]] = []
-        for (recording, path), each in zip(there, probed, strict=True):
-            if each.sound.trouble:
-                reason = {-1: "gone", -2: "unreadable"}.get(each.bytes, each.sound.trouble)
-                missing.append(LeftOut(file_of(recording.key), reason))
-            else:
-                ready.append((recording, path, each))
-        wavs = [each for each in ready if each[0].format == "wav"]
-        (folder / "mp3").mkdir()
-        jobs = [(path, folder / "mp3" / f"{n:05d}.mp3", each) for n, (_, path, each) in enumerate(wavs)]
-        made = Lame(self.settings.recordings.bitrate, self._offload).convert(jobs)
-        if any(isinstance(each, LeftOut) and each.reason == "converting" for each in made):
-            # Was it the recording, or the disk? A full one must not cost anybody a recording.
-            self._offload(self.shelf.room, 0, self._reserve // 2, folder)
-        done: dict[str, tuple[Path, Probed]] = {}
-        rate = 0
-        for (recording, _, before), (_, target, _), result in zip(wavs, jobs, made, strict=True):
-            if isinstance(result, LeftOut):
-                missing.append(LeftOut(file_of(recording.key), result.reason))
-            else:
-                # The WAV's header tells the length more exactly than the MP3's frames.
-                done[recording.key] = target, Probed(before.sound, result.bytes)
-                rate = max(rate, result.sound.kbits)
-        self.converted += len(done)
-        items, keys = [], {}
-        for recording, path, each in ready:
-            if recording.format == "mp3":
-                keys[str(path)] = recording.key
-            elif recording.key in done:
-                path, each = done[recording.key]
-            else:
-                continue
-            items.append(
-                Item(
-                    str(path), each.bytes, recording.origin, recording.destiny,
-                    recording.started, each.sound.seconds, file_of(recording.key),
-                )
-            )  # fmt: skip
-        return items, missing, rate, keys
 
     def _pack(
         self, publication: str, items: list[Item], missing: list[LeftOut], language: str

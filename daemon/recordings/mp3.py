@@ -48,6 +48,22 @@ def _probe(path: str, kind: str) -> Probed:
     return Probed(audio.mp3(head, size) if kind == "mp3" else audio.wav(head, size), size)
 
 
+def argv(program: str, bitrate: int, rate: int, source: str, target: str) -> tuple[str, ...]:
+    """How lame is called. Absolute paths begin with "/": no name can be taken for an option."""
+    return (
+        program, "--quiet", "--cbr", "-b", str(bitrate), "--resample", f"{rate / 1000:g}", source, target,
+    )  # fmt: skip
+
+
+def patience(size: int) -> float:
+    """Seconds for a WAV of so many bytes."""
+    return _START + size / _SLOWEST
+
+
+Job = tuple[Path, Path, Probed]
+"""A WAV, the MP3 that it is to become, and what the WAV was when it was looked at."""
+
+
 class Lame:
     """`convert` many WAVs. `cores`: how many at once, unset: all of the machine."""
 
@@ -56,7 +72,7 @@ class Lame:
         self.cores = cores or len(os.sched_getaffinity(0))
         self._offload = offload
 
-    def convert(self, jobs: Sequence[tuple[Path, Path, Probed]]) -> list[Probed | LeftOut]:
+    def convert(self, jobs: Sequence[Job]) -> list[Probed | LeftOut]:
         """Each source to its target; what can't be converted is LeftOut. PermanentError: there is no lame."""
         if not jobs:
             return []
@@ -68,12 +84,12 @@ class Lame:
         with ThreadPoolExecutor(max_workers=self.cores, thread_name_prefix="lame") as pool:
             done = list(pool.map(lambda job: self._one(program, *job), jobs))
         found = self._offload(probe, [(str(target), "mp3") for _, target, _ in jobs])
-        sizes = self._offload(_sizes, [str(source) for source, _, _ in jobs])
+        changed = self._offload(changes, [(str(source), before.bytes) for source, _, before in jobs])
         result: list[Probed | LeftOut] = []
-        for (source, _, before), well, made, size in zip(jobs, done, found, sizes, strict=True):
+        for (source, _, _), well, made, change in zip(jobs, done, found, changed, strict=True):
             name = shown(source.name)
-            if size != before.bytes:
-                result.append(LeftOut(name, "gone" if size < 0 else "growing"))
+            if change:
+                result.append(LeftOut(name, change))
             elif not well or made.sound.trouble:
                 result.append(LeftOut(name, "converting"))
             else:
@@ -81,25 +97,14 @@ class Lame:
         return result
 
     def _one(self, program: str, source: Path, target: Path, before: Probed) -> bool:
-        rate = before.sound.rate
-        done = process.run(
-            # An absolute path begins with "/": no name can be taken for an option.
-            (
-                program,
-                "--quiet",
-                "--cbr",
-                "-b",
-                str(self.bitrate),
-                "--resample",
-                f"{rate / 1000:g}",
-                source,
-                target,
-            ),
-            timeout=_START + before.bytes / _SLOWEST,
-            max_output=4096,
-        )
-        return done.ok
+        command = argv(program, self.bitrate, before.sound.rate, str(source), str(target))
+        return process.run(command, timeout=patience(before.bytes), max_output=4096).ok
 
 
-def _sizes(paths: Sequence[str]) -> list[int]:
-    return [os.stat(path).st_size if os.path.exists(path) else -1 for path in paths]
+def changes(files: Sequence[tuple[str, int]]) -> list[str]:
+    """(path, bytes it had) -> gone, growing, or "". For a native thread."""
+    found = []
+    for path, before in files:
+        size = os.stat(path).st_size if os.path.exists(path) else -1
+        found.append("" if size == before else "gone" if size < 0 else "growing")
+    return found

@@ -13,6 +13,7 @@ from typing import Final
 
 from daemon.errors import PermanentError, TransientError
 from daemon.recordings.desk import Recordings
+from daemon.recordings.sharing import Sharer
 from daemon.runtime import process
 from daemon.runtime.backoff import Backoff
 
@@ -69,7 +70,7 @@ class IndexService:
         self._at, self.problem = time.time(), ""
         if first or self._swept["came"] or self._swept["went"]:
             log.info(
-                "the index of recordings has %s files in %s folders: %s came, %s went, in %s s",
+                "the index of recordings has %s files in %s folders: %s came, %s went, in %.2f s",
                 *(self._swept[name] for name in ("files", "folders", "came", "went", "seconds")),
             )
         return self._swept
@@ -106,7 +107,7 @@ class PruneService:
         return {"pruned": self._pruned, "failed": self._failed}
 
 
-def services(recordings: Recordings) -> tuple[IndexService, PruneService]:
-    """Both, for the root to add."""
+def services(recordings: Recordings) -> tuple[IndexService, PruneService, Sharer]:
+    """All, for the root to add; each belongs on every node, whatever its role."""
     roots = recordings.settings.recordings.roots
-    return IndexService(recordings.index, roots), PruneService(recordings)
+    return IndexService(recordings.index, roots), PruneService(recordings), recordings.sharer

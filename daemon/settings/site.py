@@ -217,6 +217,7 @@ class PeerSettings(Section):
     audios_from: AudiosFrom = restart("audio", "what it can serve")
     queue_dir: OptionalPath = restart(None, "its queue.dir; unset: as here")
     publish_dir: OptionalPath = restart(None, "its recordings.publish_dir; unset: as here")
+    data_dir: OptionalPath = restart(None, "its node.data_dir; unset: as here")
     bandwidth: Whole = restart(0, "kbit/s for files to and from it; 0: unbounded", ge=0, le=100_000_000)
 
 

@@ -19,6 +19,7 @@ from daemon.standby.marks import TAKING_OVER, Marks
 from daemon.standby.pruner import Pruner
 from daemon.standby.reading import JournalReader
 from daemon.standby.writer import MarkWriter
+from ha.lease import spelled
 
 log = logging.getLogger("arimonitor.standby")
 
@@ -95,8 +96,8 @@ class Succession:
         else:
             how = "in order" if head.clean else "without a last word"
             sentence = (
-                f"{head.node} has ended {how} (epoch {head.epoch}): {dropped} more messages were published"
-                f" by it, {self._waiting()} go out now"
+                f"{head.node} has ended {how} (epoch {spelled(head.epoch)}): {dropped} more messages were"
+                f" published by it, {self._waiting()} go out now"
             )
         log.info("%s", sentence)
         return sentence

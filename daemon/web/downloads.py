@@ -74,7 +74,8 @@ class Downloads:
                 _opened, str(self._shelf.path(link.publication)), link.entry, link.publication
             )
         except (OSError, zipfile.BadZipFile, TransientError) as error:
-            gone = isinstance(error, FileNotFoundError)
+            # On its way from the node that made it, perhaps: that link has not expired.
+            gone = isinstance(error, FileNotFoundError) and not self._shelf.peers
             return self._refused(410 if gone else 503, request, link)
         if found is None:
             return self._refused(404, request, link)

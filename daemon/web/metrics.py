@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import (
@@ -23,7 +22,8 @@ from prometheus_client.registry import Collector
 
 from daemon.calls.statistics import OTHER, CallStatistics, Labels
 from daemon.jobs.statistics import RequestStatistics
-from daemon.snapshot import Snapshot, health
+from daemon.snapshot import HaStatus, Snapshot, health
+from daemon.web.figures import OF_ASTERISK, OF_BROKER, OF_CLUSTER, OF_NODE, Figure
 from daemon.web.sources import Sources
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -32,72 +32,6 @@ MAX_EVENT_TYPES = 80
 MAX_ENDPOINT_STATES = 10
 
 Row = tuple[Sequence[str], float]
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """A counter of the root that becomes a metric. A name that ends in _total only grows.
-
-    `key` is the last part of the dotted name; `unit` is what one of it is in
-    Prometheus' base unit.
-    """
-
-    key: str
-    name: str
-    text: str
-    unit: float = 1.0
-
-
-OF_ASTERISK = (
-    Figure("active_calls", "arimonitor_active_calls", "Calls that go on now."),
-    Figure(
-        "reconnects",
-        "arimonitor_websocket_reconnections_total",
-        "Times the event websocket was connected again.",
-    ),
-    Figure("malformed", "arimonitor_events_malformed_total", "Events that could not be read."),
-    Figure("overflowed", "arimonitor_events_dropped_total", "Events dropped because the inbox was full."),
-    Figure("queue_events", "arimonitor_inbox_events", "Events received and not applied yet."),
-    Figure("tracker_errors", "arimonitor_tracker_errors_total", "Events that the call tracker failed on."),
-    Figure("unstored", "arimonitor_messages_unstored", "Messages that wait for the outbox to take them."),
-    Figure("gaps", "arimonitor_gaps_total", "Times in which events may have been missed."),
-    Figure("gap_seconds", "arimonitor_gap_seconds_total", "Seconds in which events may have been missed."),
-)
-"""asterisk.NAME.KEY, with the label server."""
-
-OF_BROKER = (
-    Figure("outbox", "arimonitor_outbox_messages", "Messages that wait for this broker."),
-    Figure("oldest_s", "arimonitor_outbox_oldest_seconds", "Age of the oldest message that waits; 0: none."),
-    Figure(
-        "published",
-        "arimonitor_messages_confirmed_total",
-        "Messages that the broker confirmed (or the file).",
-    ),
-    Figure("returned", "arimonitor_messages_returned_total", "Messages that the broker could not route."),
-    Figure("nacked", "arimonitor_messages_nacked_total", "Messages that the broker refused."),
-    Figure("sent_again", "arimonitor_messages_resent_total", "Messages sent again."),
-    Figure("in_flight", "arimonitor_messages_in_flight", "Messages sent and not confirmed yet."),
-    Figure("parked", "arimonitor_messages_parked", "Messages set aside after a refusal, tried again later."),
-)
-"""broker.NAME.KEY, with the label broker."""
-
-OF_NODE = (
-    Figure("outbox.stored_total", "arimonitor_outbox_stored_total", "Messages stored in the outbox."),
-    Figure("outbox.disk_bytes", "arimonitor_outbox_disk_bytes", "Size of the outbox on the disk."),
-    Figure(
-        "outbox.held_in_memory",
-        "arimonitor_outbox_memory_messages",
-        "Messages held until the disk takes them.",
-    ),
-    Figure(
-        "hub.p50_ms", "arimonitor_hub_lag_p50_seconds", "Median lag of the event loop, last minute.", 1e-3
-    ),
-    Figure("hub.p99_ms", "arimonitor_hub_lag_p99_seconds", "99 % lag of the event loop, last minute.", 1e-3),
-    Figure("hub.max_ms", "arimonitor_hub_lag_max_seconds", "Worst lag of the event loop, last minute.", 1e-3),
-    Figure("hub.blocked", "arimonitor_hub_blocked_total", "Times the event loop was blocked."),
-    Figure("hub.blocked_s", "arimonitor_hub_blocked_seconds_total", "Seconds the event loop was blocked."),
-)
-"""The whole dotted name, no label."""
 
 
 class Metrics:
@@ -173,6 +107,7 @@ def _of_node(now: Snapshot, counters: Mapping[str, int | float]) -> Iterator[Met
             ("backend",),
             [((now.ha.backend,), now.ha.connected)],
         )
+        yield from _of_election(now.ha)
     if now.queue is not None:
         folders = ("pending", "processing", "completed", "failed")
         yield _gauge(
@@ -193,9 +128,27 @@ def _of_node(now: Snapshot, counters: Mapping[str, int | float]) -> Iterator[Met
         ("service",),
         [((each.name,), each.restarts) for each in now.services],
     )
-    for figure in OF_NODE:
+    for figure in (*OF_NODE, *OF_CLUSTER):
         if figure.key in counters:
             yield _family(figure.name, figure.text, (), [((), counters[figure.key] * figure.unit)])
+
+
+def _of_election(ha: HaStatus) -> Iterator[Metric]:
+    if ha.lease_left_s is not None:
+        yield _gauge(
+            "arimonitor_lease_seconds",
+            "Seconds that this node's lease counts if it is not renewed.",
+            (),
+            [((), ha.lease_left_s)],
+        )
+    if ha.nodes:
+        here = sum(node.here for node in ha.nodes)
+        yield _gauge(
+            "arimonitor_nodes",
+            "Nodes, as this one sees them.",
+            ("state",),
+            [(("here",), here), (("away",), len(ha.nodes) - here)],
+        )
 
 
 def _of_calls(statistics: CallStatistics) -> Iterator[Metric]:

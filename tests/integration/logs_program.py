@@ -140,7 +140,7 @@ def terminal(system: logs.LogSystem) -> None:
 
 def child_outlives(system: logs.LogSystem) -> None:
     """A child that holds the streams must not keep us from ending."""
-    subprocess.Popen(["sleep", "15"])
+    subprocess.Popen(["sleep", "60"])
     print("the child was started")
 
 

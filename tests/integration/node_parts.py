@@ -183,5 +183,10 @@ class NodeParts:
         return found
 
     def is_in(self, request_id: str, state: str) -> bool:
+        """Whether it is, as far as can be known now."""
         self.book.nudge()
-        return self.record(request_id).state == state
+        try:
+            found = self.store.read(request_id)
+        except TransientError:
+            return False
+        return found is not None and found.state == state

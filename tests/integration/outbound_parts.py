@@ -20,7 +20,7 @@ from daemon.ari.server import QUEUE_BYTES, QUEUE_EVENTS, Left, ServerListener
 from daemon.ari.server_frames import CLOSE, PING, PONG, TEXT
 from daemon.ari.session import ListenerOptions
 from tests.servers.asterisk.outbound import PASSWORD, USER
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 
 APP = "arimonitor-A"
 
@@ -87,13 +87,24 @@ class Taker:
 
 @contextmanager
 def serving(
-    port: int = 0, left: Left | None = None, password: str = PASSWORD, path: str = "", **choice: Any
+    port: int = 0,
+    left: Left | None = None,
+    password: str = PASSWORD,
+    path: str = "",
+    request_timeout: float = DEADLINE,
+    **choice: Any,
 ) -> Iterator[tuple[ServerListener, Taker]]:
     """A listener at work on 127.0.0.1:`port`."""
     options = ListenerOptions(Address.parse("http://127.0.0.1:1"), USER, password, APP, **choice)
     inbox = Inbox(QUEUE_EVENTS, QUEUE_BYTES)
     listener = ServerListener(
-        "pbx", options, inbox, listen=("127.0.0.1", port), left=left, path=path, request_timeout=1.0
+        "pbx",
+        options,
+        inbox,
+        listen=("127.0.0.1", port),
+        left=left,
+        path=path,
+        request_timeout=request_timeout,
     )
     listener.open()
     taker, stop = Taker(inbox), threading.Event()
@@ -112,9 +123,9 @@ def serving(
         yield listener, taker
     finally:
         stop.set()
-        thread.join(10)
+        thread.join(DEADLINE)
         taker.stopping.set()
-        taker.thread.join(60)
+        taker.thread.join(DEADLINE)
         assert not thread.is_alive()
         assert not died
 
@@ -149,7 +160,7 @@ class FakeOutbound:
         startup: str = "then",
         silent: bool = False,
     ) -> None:
-        self.sock = socket.create_connection(("127.0.0.1", port), 10)
+        self.sock = socket.create_connection(("127.0.0.1", port), DEADLINE)
         word = base64.b64encode(f"{USER}:{password}".encode()).decode()
         self.sock.sendall(
             f"GET /any HTTP/1.1\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"

@@ -22,7 +22,7 @@ from daemon.outbox.store import Outbox
 from daemon.runtime.backoff import Backoff
 from tests.integration.outbox_parts import offload
 from tests.servers.rabbitmq import RabbitMQ
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 
 
 def call_message(name: str, call: str, number: int, kind: str = "dtmf") -> Message:
@@ -126,10 +126,12 @@ class Site:
             self.sent += batch
             self.outbox.store(batch)
 
-    def connected(self, seconds: float = 20.0) -> None:
+    def connected(self, seconds: float = DEADLINE) -> None:
         wait_until(lambda: self.publisher.status()["connected"], "connected", seconds)
 
-    def consume(self, seconds: float = 40.0, done: Callable[[Delivered], bool] | None = None) -> Delivered:
+    def consume(
+        self, seconds: float = DEADLINE, done: Callable[[Delivered], bool] | None = None
+    ) -> Delivered:
         """Everything the queue gets until all that was sent is there."""
         wanted = {message.id for message in self.sent}
         got = Delivered()
@@ -152,15 +154,15 @@ class Site:
 
     def settled(self) -> None:
         """Everything is confirmed and noted."""
-        wait_until(lambda: not self.outbox.counts().get("", 0), "the outbox is empty", 20)
-        wait_until(lambda: not self.outbox.noted, "the confirmations are written", 20)
+        wait_until(lambda: not self.outbox.counts().get("", 0), "the outbox is empty")
+        wait_until(lambda: not self.outbox.noted, "the confirmations are written")
 
     def close(self) -> None:
         for load in self.loads:
             load.end()
         self.stop.set()
         for thread in self.threads:
-            thread.join(20)
+            thread.join(DEADLINE)
             assert not thread.is_alive(), f"{thread} did not stop"
         self.outbox.close()
 
@@ -191,11 +193,11 @@ class Load:
             self._stop.wait(self._pause)
 
     def reach(self, rounds: int) -> None:
-        wait_until(lambda: self.rounds >= rounds, f"{rounds} rounds are stored", 30)
+        wait_until(lambda: self.rounds >= rounds, f"{rounds} rounds are stored")
 
     def end(self) -> None:
         self._stop.set()
-        self._thread.join(20)
+        self._thread.join(DEADLINE)
 
 
 def lines(caplog: Any, text: str) -> int:

@@ -22,40 +22,20 @@ import msgspec
 from daemon.jobs.ondisk import Outcomes
 from daemon.jobs.recordfile import RecordFile
 from daemon.jobs.records import Fenced, RecordStore
-from daemon.jobs.recordzk import ZooKeeperRecords
-from ha.claims import EPOCH, Claims
-from ha.errors import NodeExists, NoNode
+from daemon.jobs.recordzk import ZooKeeperRecords, is_lasting
+from ha.board import Board
+from ha.claims import Claims
 from ha.operations import ANY
+from ha.paths import EPOCH
 from ha.zookeeper import Tree
 from tests.servers.waiting import wait_until
 
-PAUSE = "/ctl/pause"
 OVER_LIMIT = ("too-many-mails",)
 
 
 def here(fn: Callable[..., Any], *data: Any, timeout: float | None = None) -> Any:
     """In this thread: the test has no hub to spare."""
     return fn(*data)
-
-
-class Flag:
-    """The cluster's pause: what ha's board keeps, asked each time."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-
-    def paused(self) -> bool | None:
-        try:
-            return self._tree.get(PAUSE)[0] == b"1"
-        except NoNode:
-            return False
-
-    def pause(self, on: bool) -> None:
-        data = b"1" if on else b"0"
-        try:
-            self._tree.create(PAUSE, data, makepath=True)
-        except NodeExists:
-            self._tree.set(PAUSE, data, ANY)
 
 
 class Bed(Protocol):
@@ -127,26 +107,25 @@ class ZooKeeperBed:
 
     def open(self, owner: str = "AUDIO", hosts: str = "", folder: Path | None = None) -> ZooKeeperRecords:
         tree = self.tree(hosts)
-        self.claims = Claims(tree, "/req")
+        self.claims, self.tries = Claims(tree, "/req", is_lasting), Claims(tree, "/mails")
+        board = Board(tree, owner, lambda: "")
         outcomes = Outcomes((folder or self._folder) / "outcomes")
         store = ZooKeeperRecords(
             self.claims,
-            Claims(tree, "/mails"),
-            Flag(tree),
+            self.tries,
+            board,
             outcomes,
             here,
             owner=owner,
             over_limit=OVER_LIMIT,
         )
         self.claims.watch()
-        self.run(self.claims)
+        for service in (self.claims, board):
+            thread = threading.Thread(target=service.run, args=(self._stop,))
+            thread.start()
+            self._threads.append(thread)
+        wait_until(lambda: self.claims.loaded and board.paused() is not None, "the records are read")
         return store
-
-    def run(self, claims: Claims) -> None:
-        thread = threading.Thread(target=claims.run, args=(self._stop,))
-        thread.start()
-        self._threads.append(thread)
-        wait_until(lambda: claims.loaded, "the records are read")
 
     def depose(self) -> None:
         self._trees[0].set(EPOCH, b"2", ANY)

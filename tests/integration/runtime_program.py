@@ -95,8 +95,10 @@ def main() -> int:
     notifier = Notifier.from_environ(os.environ)
     healthy = folder / "healthy"
     healthy.touch()
-    supervisor = Supervisor(SERVICES[what], policy=QUICK, stop_timeout=0.5)
-    supervisor.add(HubWatch(threshold=0.1, stuck=0.5, emergency=system.emergency))
+    supervisor = Supervisor(SERVICES[what], policy=QUICK, stop_timeout=0.5 if what == "stubborn" else 60.0)
+    supervisor.add(
+        HubWatch(threshold=0.1, stuck=0.5 if what == "blocks" else 60.0, emergency=system.emergency)
+    )
     supervisor.add(Watchdog.from_environ(notifier, healthy.exists, os.environ))
     supervisor.spawn("greenlet dump", dump_greenlets, signals.dump)
 

@@ -22,7 +22,7 @@ from daemon.outbox.message import Message
 from daemon.runtime.backoff import Backoff
 from daemon.runtime.service import Service
 from tests.servers.fake_ari import CLOSE, PING, FakeAri, encoded, frame
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 
 CREATED = {"type": "ChannelCreated", "channel": {"id": "1.1", "name": "PJSIP/1013010-00000001"}}
 NAMED = {
@@ -60,7 +60,7 @@ def running(*services: Service) -> Iterator[threading.Event]:
     finally:
         stop.set()
         for thread in threads:
-            thread.join(15)
+            thread.join(DEADLINE)
         assert not any(thread.is_alive() for thread in threads)
 
 
@@ -112,10 +112,11 @@ def test_it_filters_subscribes_and_then_reads(fake: FakeAri) -> None:
     ]  # fmt: skip
     assert isinstance(taker.marks[0], Opened)
     assert taker.marks[0].generation == 1
-    assert abs(taker.marks[0].at - before) < 15
+    assert abs(taker.marks[0].at - before) < DEADLINE
     assert [r.method for r in fake.requests][:3] == ["GET", "PUT", "POST"]
     assert fake.requests[2].query == {"eventSource": "channel:,bridge:,endpoint:"}
     assert {rule["type"] for rule in fake.requests[1].body["allowed"]} == {*WANTED, "ChannelVarset"}
+    assert fake.session(1).closed.wait(DEADLINE)
     assert fake.session(1).received[-1][0] == CLOSE
     assert listener.status()["connected"] is False
 
@@ -400,7 +401,7 @@ def test_a_slow_store_never_holds_the_reader_up(fake: FakeAri) -> None:
     listener = Listener("pbx", options_for(fake), inbox, backoff=quick())
 
     def blocked(mark: Mark) -> list[Fact]:
-        assert released.wait(15)
+        assert released.wait(DEADLINE)
         return []
 
     monitor = Monitor("pbx", inbox, recorder, no_message, nothing_to_store, on_mark=blocked)

@@ -21,9 +21,8 @@ from daemon.ari.rest import AriRefused, AriRest, AriUnavailable
 from daemon.ari.socket import MAX_BATCH, EventSocket
 from daemon.ari.wire import ConnectError, Disconnected
 from tests.servers.fake_ari import BINARY, CLOSE, PING, FakeAri, Session, encoded, frame
-from tests.servers.waiting import wait_until
-
-DEADLINE = 60.0
+from tests.servers.ports import free_port
+from tests.servers.waiting import DEADLINE, wait_until
 
 
 @pytest.fixture
@@ -111,8 +110,7 @@ def test_wrong_password_wrong_prefix_no_app(fake: FakeAri) -> None:
 
 
 def test_nobody_listens() -> None:
-    with plain_socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
+    port = free_port()
     with pytest.raises(ConnectError, match="refuses the connection"):
         EventSocket.connect(Address.parse(f"http://127.0.0.1:{port}"), "u", "p", "mon")
     with pytest.raises(AriUnavailable, match="refuses the connection"):

@@ -17,6 +17,7 @@ from daemon.settings import Settings
 from tests.servers import fail2ban, sshd
 from tests.servers.fail2ban import Fail2ban
 from tests.servers.sshd import Sshd
+from tests.servers.waiting import wait_until
 
 for _reason in (sshd.unavailable_reason(), fail2ban.unavailable_reason()):
     if _reason is not None:
@@ -222,7 +223,8 @@ def test_fail2ban_is_down_and_comes_back(site: Site, guard: Fail2ban) -> None:
     with pytest.raises(TransientError, match="does not answer"):
         site.run(V4)
     guard.start()
-    assert said(site.run(V4))["asterisk"] == (True, True), "its database remembered the ban"
+    wait_until(lambda: guard.banned("asterisk") == [V4], "its database remembered the ban")
+    assert said(site.run(V4))["asterisk"] == (True, True)
 
 
 def test_fail2ban_hangs(site: Site, guard: Fail2ban, tmp_path: Path) -> None:

@@ -31,9 +31,9 @@ from daemon.console.registry import Command, CommandError, Item, Registry, Resul
 from daemon.console.server import ConsoleServer
 from daemon.console.terminal import Terminal
 from daemon.errors import FatalError, PermanentError
-from tests.servers.waiting import wait_until
+from tests.servers.ports import free_port
+from tests.servers.waiting import DEADLINE, wait_until
 
-DEADLINE = 60.0
 PROMPT = b"ARIMONITOR> "
 
 
@@ -331,9 +331,9 @@ def test_follow_until_a_line(console: Running) -> None:
 
 
 def test_follow_outlives_the_idle_time() -> None:
-    with running(idle=0.2) as console, console.connect() as sock:
+    with running(idle=1.0) as console, console.connect() as sock:
         ask(sock, "events")
-        Event().wait(0.5)
+        Event().wait(1.5)
         console.source.emit("Dial")
         assert read_until(sock, b"\n") == b'{"event": {"type": "Dial"}}\n'
 
@@ -459,8 +459,7 @@ def test_ctl(console: Running) -> None:
 
 
 def test_ctl_without_a_daemon() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     out, err = io.StringIO(), io.StringIO()
     assert ctl(f"127.0.0.1:{port}", ["status"], False, out, err, {}) == 3
     assert err.getvalue().startswith(f"no daemon answers on 127.0.0.1:{port}: ")

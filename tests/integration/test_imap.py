@@ -21,10 +21,10 @@ from daemon.mail.oauth2 import TokenSource
 from daemon.mail.sent import SentFolder
 from daemon.runtime.offload import Offload
 from tests.servers import certificate, dovecot
-from tests.servers.daemon import wait_until
 from tests.servers.dovecot import Dovecot
 from tests.servers.mails import invitation
 from tests.servers.tokens import TokenServer
+from tests.servers.waiting import DEADLINE, wait_until
 
 WHY_NOT = dovecot.unavailable_reason()
 pytestmark = pytest.mark.skipif(WHY_NOT is not None, reason=str(WHY_NOT))
@@ -60,13 +60,21 @@ def box(server: Dovecot, offload: Offload) -> Iterator[ImapMailbox]:
     mailbox.close()
 
 
-def access(server: Dovecot, timeout: float = 3.0) -> Access:
+@pytest.fixture
+def hurried(server: Dovecot, offload: Offload) -> Iterator[ImapMailbox]:
+    """One that does not wait long for a server that hangs."""
+    mailbox = open_box(server, offload, timeout=3.0)
+    yield mailbox
+    mailbox.close()
+
+
+def access(server: Dovecot, timeout: float = DEADLINE) -> Access:
     return Access(
         server.host, server.port, True, server.username, server.password, ca_file=server.ca, timeout=timeout
     )
 
 
-def open_box(server: Dovecot, offload: Offload, **other: object) -> ImapMailbox:
+def open_box(server: Dovecot, offload: Offload, timeout: float = DEADLINE, **other: object) -> ImapMailbox:
     given = {
         "folder": "INBOX",
         "done": "Done",
@@ -76,7 +84,7 @@ def open_box(server: Dovecot, offload: Offload, **other: object) -> ImapMailbox:
         "offload": offload,
         **other,
     }
-    return ImapMailbox(access(server), **given)  # type: ignore[arg-type]
+    return ImapMailbox(access(server, timeout), **given)  # type: ignore[arg-type]
 
 
 def mail(number: int, body: bytes = b"hello\r\n") -> bytes:
@@ -143,13 +151,13 @@ def test_idle_sees_a_delivery(server: Dovecot, box: ImapMailbox) -> None:
     came = Event()
 
     def wait() -> None:
-        box.wait(30, Event())
+        box.wait(4 * DEADLINE, Event())
         came.set()
 
     waiter = threading.Thread(target=wait)
     waiter.start()
     server.deliver(mail(1))
-    assert came.wait(20)
+    assert came.wait(DEADLINE)
     waiter.join()
     assert told(box.new()) == ["n1"]
 
@@ -158,8 +166,8 @@ def test_what_came_before_the_wait_ends_it_at_once(server: Dovecot, box: ImapMai
     box.new()
     server.deliver(mail(1))
     began = time.monotonic()
-    box.wait(60, Event())
-    assert time.monotonic() - began < 30
+    box.wait(4 * DEADLINE, Event())
+    assert time.monotonic() - began < DEADLINE
     assert told(box.new()) == ["n1"]
 
 
@@ -169,11 +177,11 @@ def test_stop_ends_the_wait_and_so_does_another_who_needs_the_mailbox(
     server.deliver(mail(1))
     (letter,) = box.new()
     stop = Event()
-    waiter = threading.Thread(target=box.wait, args=(120, stop))
+    waiter = threading.Thread(target=box.wait, args=(4 * DEADLINE, stop))
     waiter.start()
     box.done(letter.uid)
     stop.set()
-    waiter.join(20)
+    waiter.join(DEADLINE)
     assert not waiter.is_alive()
     assert server.folder() == {}
 
@@ -315,7 +323,8 @@ def failing(box: ImapMailbox, act: Callable[[], object], words: str) -> None:
     assert box._link is None
 
 
-def test_stopped_killed_and_hung(server: Dovecot, box: ImapMailbox) -> None:
+def test_stopped_killed_and_hung(server: Dovecot, hurried: ImapMailbox) -> None:
+    box = hurried
     server.deliver(mail(1))
     box.new()
     server.kill()
@@ -335,7 +344,8 @@ def test_stopped_killed_and_hung(server: Dovecot, box: ImapMailbox) -> None:
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze"])
-def test_a_server_that_dies_while_we_idle(server: Dovecot, box: ImapMailbox, how: str) -> None:
+def test_a_server_that_dies_while_we_idle(server: Dovecot, hurried: ImapMailbox, how: str) -> None:
+    box = hurried
     box.new()
     threading.Timer(1.0, getattr(server, how)).start()
     failing(box, lambda: box.wait(60, Event()), "closed the connection|broke off|did not answer")

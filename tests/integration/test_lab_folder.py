@@ -13,8 +13,8 @@ from daemon.directory.loader import load as load_definitions
 from daemon.errors import ConfigurationError, FatalError
 from daemon.lab import scenery
 from daemon.settings.file import load as load_settings
-
-DEADLINE = 60.0
+from tests.servers.ports import free_port
+from tests.servers.waiting import DEADLINE
 
 
 def test_the_lab_is_prepared_in_a_folder(tmp_path: Path) -> None:
@@ -95,8 +95,8 @@ def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
 
 
 def test_the_console_takes_another_port_where_its_own_is_taken() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        taken = other.getsockname()[1]
+    taken = free_port()
+    with socket.create_server(("127.0.0.1", taken)):
         assert scenery.choose_port(taken) not in (0, taken)
     assert scenery.choose_port(taken) == taken
 

@@ -32,9 +32,7 @@ from daemon.lab import scenery
 from daemon.lab.people import companies
 from daemon.lab.player import Player
 from daemon.lab.server import LabServer
-from tests.servers.waiting import wait_until
-
-DEADLINE = 60.0
+from tests.servers.waiting import DEADLINE, wait_until
 
 
 @dataclass
@@ -160,9 +158,9 @@ def test_a_wrong_password_is_refused(lab: Running) -> None:
 def test_a_second_client_takes_the_application(lab: Running) -> None:
     first = lab.connect("same")
     second = lab.connect("same")
-    assert json.loads(first.read_batch(5.0)[0]) == {"type": "ApplicationReplaced", "application": "same"}
+    assert json.loads(first.read_batch(DEADLINE)[0]) == {"type": "ApplicationReplaced", "application": "same"}
     with pytest.raises(Disconnected) as gone:
-        first.read_batch(5.0)
+        first.read_batch(DEADLINE)
     assert gone.value.code == 1000
     first.close()
     assert lab.rest().application("same") is not None
@@ -182,11 +180,11 @@ def test_at_the_end_the_websockets_are_closed_properly(lab: Running) -> None:
     began = time.monotonic()
     lab.stop.set()
     with pytest.raises(Disconnected) as gone:
-        events.read_batch(5.0)
+        events.read_batch(DEADLINE)
     assert gone.value.code == 1001
     events.close()
     lab.end()
-    assert time.monotonic() - began < 3
+    assert time.monotonic() - began < 30
     with pytest.raises(ConnectError):
         lab.connect()
 

@@ -188,10 +188,10 @@ def test_a_child_that_lives_on_does_not_keep_us(tmp_path: Path) -> None:
             env=environment(),
             stdout=out,
             stderr=out,
-            timeout=25,
+            timeout=DEADLINE,
             check=True,
         )
-    assert time.monotonic() - began < 12
+    assert time.monotonic() - began < 50
     assert lines_of(logged(folder), "arimonitor.stdout") == ["the child was started"]
 
 

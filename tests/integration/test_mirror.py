@@ -16,7 +16,7 @@ from daemon.errors import PermanentError, TransientError
 from daemon.machines.mirror import Mirror
 from tests.servers import sshd
 from tests.servers.sshd import Sshd
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 
 if (_reason := sshd.unavailable_reason()) is not None:
     pytest.skip(_reason, allow_module_level=True)
@@ -35,7 +35,7 @@ class Site:
 
     def new_mirror(self) -> Mirror:
         """As of another process."""
-        place = self.server.place(timeout=2.0)
+        place = self.server.place()
         return Mirror("voip3", place, self.there, self.cdr, self.here, lambda: None)
 
     def write(self, name: str, text: str, mtime: int = 1_700_000_000) -> None:
@@ -70,22 +70,22 @@ def test_only_what_changed_is_fetched(site: Site) -> None:
 
 def test_a_change_is_noticed_and_told(site: Site) -> None:
     told, stop = Queue[None](), Event()
-    place = site.server.place(timeout=2.0)
+    place = site.server.place()
     mirror = Mirror("voip3", place, site.there, None, site.here, lambda: told.put(None), every=0.1)
     service = Thread(target=mirror.run, args=(stop,), daemon=True)
     service.start()
-    told.get(timeout=10)
+    told.get(timeout=DEADLINE)
     site.write(CLIENTS_FILE, "[102]\n", mtime=1_700_000_001)
-    told.get(timeout=10)
+    told.get(timeout=DEADLINE)
     assert (site.here / CLIENTS_FILE).read_text() == "[102]\n"
     site.server.stop()
     wait_until(lambda: mirror.away, "it is noticed that the machine is away")
     site.write(CLIENTS_FILE, "[103]\n", mtime=1_700_000_002)
     site.server.start()
-    told.get(timeout=20)
+    told.get(timeout=DEADLINE)
     assert (site.here / CLIENTS_FILE).read_text() == "[103]\n"
     stop.set()
-    service.join(10)
+    service.join(DEADLINE)
     assert not service.is_alive()
 
 
@@ -116,21 +116,21 @@ def test_a_machine_that_is_away(site: Site) -> None:
 
 def test_it_looks_and_tries_again_by_itself(site: Site) -> None:
     changed = threading.Semaphore(0)
-    place = site.server.place(timeout=2.0)
+    place = site.server.place()
     mirror = Mirror("voip3", place, site.there, site.cdr, site.here, changed.release, every=0.05)
     stop = threading.Event()
     loop = threading.Thread(target=mirror.run, args=(stop,))
     loop.start()
     try:
-        assert changed.acquire(timeout=10), "the first copy"
+        assert changed.acquire(timeout=DEADLINE), "the first copy"
         site.server.stop()
         wait_until(lambda: mirror.away, "it notices that the machine is away")
         site.write(CLIENTS_FILE, "[102]\n", mtime=1_700_000_001)
         site.server.start()
-        assert changed.acquire(timeout=10), "what changed meanwhile"
+        assert changed.acquire(timeout=DEADLINE), "what changed meanwhile"
     finally:
         stop.set()
-        loop.join(10)
+        loop.join(DEADLINE)
     assert (site.here / CLIENTS_FILE).read_text() == "[102]\n"
 
 

@@ -20,7 +20,7 @@ from daemon.outbox.spillover import OutboxFull
 from daemon.outbox.store import Outbox
 from tests.integration.outbox_parts import offload
 from tests.servers.disk import fill, small_disk
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 from tests.unit.outbox.make import entry, message
 
 
@@ -139,18 +139,16 @@ def test_messages_go_on_being_published_and_the_keeper_recovers(disk: Path, tmp_
             box.store([message(f"{count}", order=f"voip3/{count % 7}")])
             count += 1
             assert count < 5000
-        wait_until(
-            lambda: publisher.status()["published"] == count, "all are published, full disk or not", 20
-        )
+        wait_until(lambda: publisher.status()["published"] == count, "all are published, full disk or not")
         assert box.counts() == {"": 0}
         assert box.degraded
         ballast.unlink()
-        wait_until(lambda: not box.degraded, "recovered by itself", 20)
-        wait_until(lambda: not box.noted, "the confirmations are written", 20)
+        wait_until(lambda: not box.degraded, "recovered by itself")
+        wait_until(lambda: not box.noted, "the confirmations are written")
     finally:
         stop.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(DEADLINE)
     box.close()
     box = Outbox(disk / "outbox.sqlite", native)
     box.open()

@@ -22,7 +22,7 @@ from daemon.outbox.keeper import Keeper
 from daemon.outbox.store import Outbox
 from daemon.runtime.native import patched
 from tests.integration.outbox_parts import Clock, offload
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 from tests.unit.outbox.make import message
 
 
@@ -117,7 +117,7 @@ def test_many_callers_share_few_transactions(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(30)
+            thread.join(DEADLINE)
         assert sum(total) == 200
         if patched():  # without gevent the native call is made by the caller and none waits long
             assert box.commits < 40, "40 callers at once, 5 messages each"
@@ -307,13 +307,13 @@ def test_the_keeper_writes_confirmations_and_prunes(tmp_path: Path) -> None:
         try:
             box.store([message("a")])
             box.confirm("", [box.pending("")[0].seq])
-            wait_until(lambda: not box.noted, "the confirmation is written", 10)
+            wait_until(lambda: not box.noted, "the confirmation is written")
             clock.now += 49 * 3600
-            wait_until(lambda: box.store([message("a")]) == 1, "the id is forgotten", 10)
-            wait_until(lambda: keeper.status()["disk_bytes"], "the size is known", 10)
+            wait_until(lambda: box.store([message("a")]) == 1, "the id is forgotten")
+            wait_until(lambda: keeper.status()["disk_bytes"], "the size is known")
         finally:
             stop.set()
-            thread.join(10)
+            thread.join(DEADLINE)
         assert keeper.status()["waiting"] == 1
 
 
@@ -335,10 +335,10 @@ def test_callers_and_flushes_at_once_never_wait_for_ever(tmp_path: Path) -> None
         for thread in (*flushers, *callers):
             thread.start()
         for thread in callers:
-            thread.join(30)
+            thread.join(DEADLINE)
             assert not thread.is_alive(), "a caller waits for ever"
         stop.set()
         for thread in flushers:
-            thread.join(10)
+            thread.join(DEADLINE)
         assert box.store([message("after")]) == 1
         assert box.stored_total == 601

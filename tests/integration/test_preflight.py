@@ -24,8 +24,9 @@ from daemon.preflight.local import (
     writable_folder,
 )
 from daemon.settings import AsteriskSettings, Settings
-from tests.servers import sshd
+from tests.servers import ports, sshd
 from tests.servers.sshd import Sshd
+from tests.servers.waiting import DEADLINE
 
 PASSWORD = "xyzzy-plugh"
 needs_sshd = pytest.mark.skipif(sshd.unavailable_reason() is not None, reason=str(sshd.unavailable_reason()))
@@ -64,7 +65,7 @@ def serving(status: int = 200, channels: list[dict[str, Any]] | None = None) -> 
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(5)
+        thread.join(DEADLINE)
 
 
 @pytest.fixture
@@ -77,9 +78,7 @@ def listener() -> Iterator[socket.socket]:
 
 @pytest.fixture
 def closed_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
+    return ports.free_port()
 
 
 def settings(tmp_path: Path, port: int, **tables: Any) -> Settings:
@@ -91,8 +90,8 @@ def settings(tmp_path: Path, port: int, **tables: Any) -> Settings:
         "definitions": str(tmp_path / "defs"),
         "recordings": str(tmp_path),
         "cdr": str(tmp_path / "Master.csv"),
-        "connect_timeout": 2.0,
-        "request_timeout": 2.0,
+        "connect_timeout": 30.0,
+        "request_timeout": 30.0,
     }
     return Settings.model_validate(
         {
@@ -361,7 +360,7 @@ def test_our_own_daemon_may_have_the_port(listener: socket.socket) -> None:
     assert (
         free_port("console port", place, "manager.listen", b"ARIMONITOR").reason == "a running daemon has it"
     )
-    thread.join(5)
+    thread.join(DEADLINE)
     found = free_port("console port", "192.0.2.1:1101", "manager.listen")
     assert (found.ok, found.mend) == (False, "correct manager.listen")
 

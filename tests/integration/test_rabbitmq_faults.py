@@ -62,10 +62,10 @@ def test_stopped_for_a_while(site: Site, caplog: pytest.LogCaptureFixture) -> No
     load = Load(site)
     load.reach(10)
     site.broker.stop()
-    wait_until(lambda: not site.publisher.status()["connected"], "the loss is seen", 10)
+    wait_until(lambda: not site.publisher.status()["connected"], "the loss is seen")
     away = load.rounds
     load.reach(away + 50)
-    wait_until(lambda: site.publisher.status()["outbox"], "the outbox grows", 5)
+    wait_until(lambda: site.publisher.status()["outbox"], "the outbox grows")
     time.sleep(float(os.environ.get("ARIMONITOR_TEST_OUTAGE", "0")))
     site.broker.start()
     site.connected()
@@ -83,7 +83,7 @@ def test_killed_under_load(site: Site) -> None:
         load = Load(site, calls=50)
         load.reach(30)
         site.broker.kill()
-        wait_until(lambda: not site.publisher.status()["connected"], "the loss is seen", 10)
+        wait_until(lambda: not site.publisher.status()["connected"], "the loss is seen")
         load.end()
         site.broker.start()
         site.connected()
@@ -105,7 +105,7 @@ def test_frozen_is_seen_within_twenty_seconds_and_overcome(
         assert time.monotonic() - began > 5, "not taken for frozen too early"
     finally:
         site.broker.thaw()
-    site.connected(40)
+    site.connected()
     load.end()
     delivered_whole(site)
     assert lines(caplog, "frozen or out of reach") == 1
@@ -119,7 +119,7 @@ def test_memory_alarm(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     load.reach(5)
     site.broker.set_memory_alarm(True)
     try:
-        wait_until(lambda: site.publisher.status()["blocked"], "blocked is seen", 20)
+        wait_until(lambda: site.publisher.status()["blocked"], "blocked is seen")
         load.reach(load.rounds + 100)
         assert site.publisher.status()["connected"]
         assert int(str(site.publisher.status()["in_flight"])) <= 500
@@ -187,7 +187,7 @@ def test_a_full_queue_nacks_and_goes_on_when_it_is_read(site: Site, caplog: pyte
     site.start()
     site.connected()
     site.store(calls=30, first=0, count=3)
-    wait_until(lambda: site.publisher.status()["nacked"], "the full queue refuses", 20)
+    wait_until(lambda: site.publisher.status()["nacked"], "the full queue refuses")
     delivered_whole(site)
     assert lines(caplog, "a queue refused it (nack: full or failing) for routing key") == 1
 

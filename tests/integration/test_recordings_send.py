@@ -11,7 +11,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 import zipfile
 from datetime import date
 from pathlib import Path
@@ -228,6 +227,14 @@ desk(folder).send(request(), folder / "work")
 """
 
 
+# Of the one conversion that is named it makes half, and hangs.
+HALF_A_LAME = """#!/bin/sh
+for target; do :; done
+case "$target" in */$HALT) printf half > "$target"; exec sleep 60;; esac
+exec {lame} "$@"
+"""
+
+
 @needs_lame
 def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
     for n in range(6):
@@ -239,19 +246,33 @@ def test_killed_in_the_middle_and_run_again(tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data/link.key").write_bytes(b"k" * 32)
     desk(whole).send(request(), whole / "work")
-    for wait in ("mp3/00000.mp3", "mp3/00004.mp3"):
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/lame").write_text(HALF_A_LAME.format(lame=shutil.which("lame")))
+    (tmp_path / "bin/lame").chmod(0o755)
+    for halt in ("00000.mp3", "00004.mp3"):
         child = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=ROOT, stdout=subprocess.PIPE
+            [sys.executable, "-c", PROGRAM, str(tmp_path)],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "PATH": f"{tmp_path}/bin:{os.environ['PATH']}", "HALT": halt},
         )
-        wait_until((tmp_path / "work" / wait).exists, "a conversion", 30)
+        half = tmp_path / "work/mp3" / halt
+        wait_until(lambda half=half: half.exists() and half.read_text() == "half", "half a conversion")
         child.send_signal(signal.SIGKILL)
         child.wait()
-        assert child.stdout is not None
-        child.stdout.close()
         assert not list((tmp_path / "data/audios").glob("*.zip"))
     assert len(sent(desk(tmp_path).send(request(), tmp_path / "work")).rows) == 6
     assert published(tmp_path).name == published(whole).name
     assert published(tmp_path).read_bytes() == published(whole).read_bytes()
+
+
+# The kernel kills it, as kill -9 would, when a file of its grows beyond so many bytes.
+DIES_AT = """
+import resource, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[2]),) * 2)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+"""
 
 
 def test_killed_while_the_zip_is_written(tmp_path: Path) -> None:
@@ -265,15 +286,13 @@ def test_killed_while_the_zip_is_written(tmp_path: Path) -> None:
         (folder / "data/link.key").write_bytes(b"k" * 32)
     (whole / "calls").symlink_to(tmp_path / "calls")
     desk(whole).send(request(), whole / "work")
-    for size in (1, 30_000_000, 60_000_000):
-        child = subprocess.Popen([sys.executable, "-c", PROGRAM, str(tmp_path)], cwd=ROOT)
-        until = time.monotonic() + 30
-        while not any(part.stat().st_size >= size for part in (tmp_path / "data/audios").glob(".*.part")):
-            assert child.poll() is None
-            assert time.monotonic() < until
-            time.sleep(0.001)
-        child.send_signal(signal.SIGKILL)
-        assert child.wait() == -signal.SIGKILL
+    for size in (5_000_100, 30_000_000, 60_000_000):
+        done = subprocess.run(
+            [sys.executable, "-c", DIES_AT + PROGRAM, str(tmp_path), str(size)], cwd=ROOT, check=False
+        )
+        assert done.returncode == -signal.SIGXFSZ
+        (part,) = (tmp_path / "data/audios").glob(".*.part")
+        assert part.stat().st_size == size
         assert len(list((tmp_path / "data/audios").iterdir())) == 1  # the part alone
         assert not (tmp_path / "data/published").exists()
     assert len(sent(desk(tmp_path).send(request(), tmp_path / "work")).rows) == 20

@@ -26,7 +26,7 @@ import pytest
 from gevent import monkey
 
 from daemon.errors import FatalError, PermanentError, TransientError
-from daemon.runtime import process
+from daemon.runtime import native, process
 from daemon.runtime.hubwatch import HubWatch
 from daemon.runtime.offload import Offload
 from daemon.runtime.states import Policy, State
@@ -34,7 +34,7 @@ from daemon.runtime.supervisor import Supervisor
 from tests.servers.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-DEADLINE = 30
+DEADLINE = 60
 QUICK = Policy(settle=60.0, max_deaths=0, first=0.01, cap=0.02)
 
 patched = pytest.mark.skipif(
@@ -432,10 +432,10 @@ def test_the_hub_s_lag_is_measured(caplog: pytest.LogCaptureFixture) -> None:
     block_the_hub()
     wait_until(lambda: watch.blocked, "the blockage")
     status = watch.status()
-    assert status["blocked"] == 1
-    assert 350 < float(str(status["max_ms"])) < 2000
-    assert "the hub was blocked for 0." in caplog.text
-    assert "in block_the_hub" in caplog.text
+    assert int(str(status["blocked"])) >= 1  # more where the machine is so busy that it blocks us, too
+    assert float(str(status["max_ms"])) > 350
+    assert re.search(r"the hub was blocked for \d+\.\d", caplog.text)
+    wait_until(lambda: "in block_the_hub" in caplog.text, "where it was")
     stop.set()
     thread.join(DEADLINE)
 
@@ -443,30 +443,45 @@ def test_the_hub_s_lag_is_measured(caplog: pytest.LogCaptureFixture) -> None:
 # -- offload ---------------------------------------------------------------------
 
 
+class Until:
+    """Something that native threads can wait for."""
+
+    def __init__(self) -> None:
+        self._lock = native.new_lock()
+        self._lock.acquire()
+
+    def happened(self) -> None:
+        self._lock.release()
+
+    def blocks(self) -> bool:
+        """Blocks its thread until it has happened: whether it has, in time."""
+        return self._lock.acquire(timeout=DEADLINE)
+
+
 @patched
 def test_offload_returns_raises_and_leaves_the_hub_free() -> None:
     pool = Offload(2)
-    really_sleep = monkey.get_original("time", "sleep")
     assert pool.call(sum, [1, 2, 3]) == 6
     with pytest.raises(ZeroDivisionError):
         pool.call(divmod, 1, 0)
-    ticks = 0
+    ticked = Until()
 
     def tick() -> None:
-        nonlocal ticks
-        while True:
+        for _ in range(5):
             time.sleep(0.01)
-            ticks += 1
+        ticked.happened()
 
     ticker = gevent.spawn(tick)
-    pool.call(really_sleep, 0.3)
-    ticker.kill()
-    assert ticks >= 5
+    assert pool.call(ticked.blocks), "the hub ticks while a native call waits for that"
+    ticker.join()
+    late, later = Until(), Until()
     with pytest.raises(TransientError, match=r"did not end within 0\.05 s"):
-        pool.call(really_sleep, 0.5, timeout=0.05)
+        pool.call(late.blocks, timeout=0.05)
     with gevent.Timeout(0.05, False) as outer:
-        pool.call(really_sleep, 0.2, timeout=10)
+        pool.call(later.blocks, timeout=DEADLINE)
     assert outer is not None
+    late.happened()
+    later.happened()
     status = pool.status()
     assert (status["size"], status["waiting"], status["calls"]) == (2, 0, 5)
     assert pool.close()
@@ -477,13 +492,15 @@ def test_offload_returns_raises_and_leaves_the_hub_free() -> None:
 @patched
 def test_offload_callers_wait_in_line_and_their_deadline_counts_it() -> None:
     pool = Offload(1)
-    really_sleep = monkey.get_original("time", "sleep")
-    first = gevent.spawn(pool.call, really_sleep, 0.3)
-    time.sleep(0.01)
+    over = Until()
+    first = gevent.spawn(pool.call, over.blocks)
+    wait_until(lambda: pool.calls, "the first has begun")
     with pytest.raises(TransientError):
         pool.call(sum, [1], timeout=0.05)
-    assert pool.call(sum, [1], timeout=10) == 1
+    over.happened()
+    assert pool.call(sum, [1], timeout=DEADLINE) == 1
     first.join()
+    assert first.value
     assert pool.close()
 
 
@@ -522,7 +539,7 @@ def test_the_whole_group_ends_at_the_deadline(tmp_path: Path) -> None:
     script = (
         f"trap 'echo last words; exit 1' TERM; (trap '' TERM; echo $$ > {tmp_path}/pid; exec sleep 60) & wait"
     )
-    done = process.run(["sh", "-c", script], timeout=0.5)
+    done = process.run(["sh", "-c", script], timeout=2.0)
     assert done.timed_out
     assert done.stdout == b"last words\n"
     assert done.why() == f"sh did not end within its {done.seconds:.1f} s and was killed: last words"
@@ -545,7 +562,7 @@ def group_lives(group: int) -> bool:
 def test_a_grandchild_that_holds_the_pipe_does_not_keep_us() -> None:
     began = time.monotonic()
     done = process.run(["sh", "-c", "sleep 60 & echo started"], timeout=DEADLINE)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50
     assert (done.code, done.stdout) == (0, b"started\n")
 
 
@@ -560,7 +577,7 @@ def test_programs_that_can_t_be_run(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(3):
         process.run(["true"], timeout=DEADLINE)
-    assert len(os.listdir("/proc/self/fd")) <= before
+    wait_until(lambda: len(os.listdir("/proc/self/fd")) <= before, "all that was opened is closed")
 
 
 def open_descriptors() -> set[int]:

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from ssh.remote import run
 from ssh.transfer import Files
 from tests.servers import sshd
 from tests.servers.sshd import Sshd
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, meanwhile, wait_until
 
 if (_reason := sshd.unavailable_reason()) is not None:
     pytest.skip(_reason, allow_module_level=True)
@@ -205,15 +206,16 @@ def test_a_program_that_does_not_end(server: Sshd) -> None:
             run(connection, ["true"])
 
 
-def test_cut_while_a_program_runs() -> None:
+def test_cut_while_a_program_runs(tmp_path: Path) -> None:
     with Sshd() as server, Connection.open(server.place()) as connection:
-        threading.Timer(0.3, server.cut).start()
-        with pytest.raises(SshUnreachable, match="broke"):
-            run(connection, ["sleep", "60"])
+        begun = tmp_path / "begun"
+        with pytest.raises(SshUnreachable, match="broke"), meanwhile(begun.exists, "it runs", server.cut):
+            run(connection, ["sh", "-c", f"touch {begun}; exec sleep 60"], seconds=DEADLINE)
 
 
 def test_frozen_while_we_ask() -> None:
-    with Sshd() as server, Connection.open(server.place(timeout=0.5)) as connection:
+    with Sshd() as server, Connection.open(server.place()) as connection:
+        connection.place = replace(connection.place, timeout=0.5)
         server.freeze()
         with pytest.raises(SshUnreachable, match=r"took too long|no answer within|went away"):
             Files(connection)

@@ -24,6 +24,8 @@ for _reason in (sshd.unavailable_reason(), fail2ban.unavailable_reason()):
         pytest.skip(_reason, allow_module_level=True)
 
 ETC = Path(__file__).parents[2] / "etc/ssh"
+MP3 = "/var/tmp/arimonitor"
+LAME = ["lame", "--quiet", "--cbr", "-b", "64", "--resample", "8"]
 INSTALLED = "/usr/local/sbin/arimonitor-fail2ban"
 
 
@@ -99,6 +101,18 @@ def test_files_pass(server: Sshd, tmp_path: Path) -> None:
         ["fail2ban-client", "status"],
         ["/usr/local/sbin/arimonitor-notify", "1121", "x"],
         ["sh", "-c", "id"],
+        ["sha256sum"],
+        ["sha256sum", "-c"],
+        ["sha256sum", "/etc/passwd", "/etc/group"],
+        ["arimonitor-follow", "/etc/passwd"],
+        ["arimonitor-follow", "/etc/passwd", "-1"],
+        ["arimonitor-follow", "-f", "1"],
+        ["lame", "--help"],
+        [*LAME, "/etc/passwd", f"{MP3}/r.1/0.mp3"],
+        [*LAME, f"{MP3}/r.1/0.wav", "/etc/0.mp3"],
+        [*LAME, f"{MP3}/r.1/../../0.wav", f"{MP3}/r.1/0.mp3"],
+        [*LAME, f"{MP3}/r.1/0.wav", f"{MP3}/r.1/0.mp3", "-x"],
+        [*LAME[:4], "x", *LAME[5:], f"{MP3}/r.1/0.wav", f"{MP3}/r.1/0.mp3"],
     ],
 )
 def test_nothing_else_passes_the_gate(server: Sshd, argv: list[str]) -> None:

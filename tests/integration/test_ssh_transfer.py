@@ -337,6 +337,22 @@ def test_a_source_that_changes_meanwhile(server: Sshd, site: Site) -> None:
             assert not site.target.exists()
 
 
+def test_a_source_that_is_cut_short_meanwhile(server: Sshd, site: Site) -> None:
+    with Connection.open(server.place(bandwidth=40_000)) as connection:
+        files = Files(connection)
+
+        def cut() -> None:
+            wait_until(lambda: site.part() > MB, "some of it is there", every=0.005)
+            os.truncate(site.source, MB // 2)
+
+        threading.Thread(target=cut, daemon=True).start()
+        with pytest.raises(SshUnreachable, match="shorter than it was"):
+            put(files, site)
+        site.data = site.source.read_bytes()
+        put(files, site)
+    assert site.target.read_bytes() == site.data
+
+
 def test_the_childs_own_login_verifies_the_host_key(server: Sshd, site: Site, tmp_path: Path) -> None:
     other = tmp_path / "known_hosts"
     key = (server.base / "key.pub").read_text().split()[:2]

@@ -22,6 +22,7 @@ from daemon.web.routing import App
 from daemon.web.server import WebServer
 from tests.integration.outbox_parts import Clock, offload
 from tests.integration.recording_parts import desk, request, write_mp3
+from tests.servers.waiting import DEADLINE
 
 
 class Site:
@@ -43,7 +44,7 @@ class Site:
 
     def get(self, link: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
         host, _, port = self.web.addresses[0].rpartition(":")
-        with closing(http.client.HTTPConnection(host, int(port), timeout=10)) as client:
+        with closing(http.client.HTTPConnection(host, int(port), timeout=DEADLINE)) as client:
             client.request(
                 method, urlsplit(link).path, headers={k.replace("_", "-"): v for k, v in headers.items()}
             )
@@ -56,7 +57,7 @@ def site(tmp_path: Path) -> Iterator[Site]:
     made = Site(tmp_path)
     yield made
     made.stop.set()
-    made.thread.join(10)
+    made.thread.join(DEADLINE)
 
 
 def test_the_zip_and_each_recording(site: Site, caplog: pytest.LogCaptureFixture) -> None:
@@ -143,10 +144,10 @@ def test_a_broken_zip_is_said(site: Site) -> None:
 def test_a_download_may_take_longer_than_an_answer(tmp_path: Path) -> None:
     """The deadline is each piece's: a client that goes on taking is not cut off."""
     write_mp3(tmp_path / "calls/internal-1121-1130-20251027-080100-0.mp3", 4000, b"c")
-    site = Site(tmp_path, deadline=1.0)
+    site = Site(tmp_path, deadline=2.0)
     try:
         host, _, port = site.web.addresses[0].rpartition(":")
-        with socket.create_connection((host, int(port)), 10) as client:
+        with socket.create_connection((host, int(port)), DEADLINE) as client:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
             client.sendall(
                 f"GET {urlsplit(site.outcome.bundle).path} HTTP/1.1\r\nHost: x\r\n"
@@ -155,9 +156,9 @@ def test_a_download_may_take_longer_than_an_answer(tmp_path: Path) -> None:
             began, got = time.monotonic(), 0
             while data := client.recv(1 << 20):
                 got += len(data)
-                if time.monotonic() - began < 2.5:
+                if time.monotonic() - began < 3.5:
                     time.sleep(0.02)  # a slow line, not a wait for something
         assert got > site.zip.stat().st_size
     finally:
         site.stop.set()
-        site.thread.join(10)
+        site.thread.join(DEADLINE)

@@ -5,6 +5,7 @@ Run as `python -m gevent.monkey --module pytest`.
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -55,7 +56,7 @@ class Trees:
 
 @pytest.fixture
 def trees(zookeeper: Ensemble, request: pytest.FixtureRequest) -> Iterator[Trees]:
-    made = Trees(zookeeper.hosts, f"/tests/{request.node.name}")
+    made = Trees(zookeeper.hosts, f"/{request.node.name}")
     yield made
     made.close()
 
@@ -227,6 +228,14 @@ def test_without_the_password_nothing_can_be_read_or_written(trees: Trees) -> No
         assert isinstance(refused, Refused)
         assert isinstance(refused.error, NoAuth)
     assert owner.get("/epoch")[0] == b"1"
+
+
+def test_a_password_is_never_logged(trees: Trees, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    tree = trees.open(login=("arimonitor", "sesame"))
+    tree.create("/epoch", b"1")
+    assert "Sending request" in caplog.text  # the libraries talk
+    assert "sesame" not in caplog.text
 
 
 def test_who_votes_and_who_leads_is_known(zookeeper: Ensemble, trees: Trees) -> None:

@@ -108,6 +108,19 @@ def test_a_switchover_waits_for_the_masters_work_but_not_for_ever(nodes: Nodes) 
     assert_apart(nodes.all)
 
 
+def test_a_switchover_to_a_node_that_hangs_ends_where_it_began(nodes: Nodes) -> None:
+    master, slave = nodes.pair()
+    slave.freeze()
+    mark = master.count()
+    began = time.clock_gettime(time.CLOCK_BOOTTIME)
+    master.tell("switchover AUDIO2")
+    assert master.next("valid", after=mark)["at"] - began < 2 * T + SLACK
+    assert "AUDIO2 has not become master" in master.next("refused", after=mark)["text"]
+    slave.thaw()
+    wait_until(lambda: slave.view()["master"] == "AUDIO", "it follows", every=0.1)
+    assert not slave.leases()
+
+
 def test_what_can_not_be_switched_over_is_refused_with_the_reason(nodes: Nodes) -> None:
     alone = nodes.start("AUDIO")
     alone.next("valid")
@@ -204,8 +217,8 @@ def test_a_master_that_was_frozen_is_not_master_when_it_wakes(nodes: Nodes) -> N
     invalid = master.next("invalid", after=mark)
     assert invalid["at"] - woke < 1.0
     assert lost["at"] - woke < 1.0
-    view = wait_until(lambda: (v := master.view())["master"] == "AUDIO2" and v, "it follows", every=0.1)
-    assert view["epoch"] == token(1, 1)
+    wait_until(lambda: master.view()["master"] == "AUDIO2", "it follows", every=0.1)
+    wait_until(lambda: master.view()["epoch"] == token(1, 1), "it knows the epoch", every=0.1)
     # From the moment it woke it never held itself for master again.
     assert len(master.leases()) == 1
 

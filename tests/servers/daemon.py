@@ -95,7 +95,7 @@ class ArimonitorDaemon:
         self.file.write_text(toml(whole), encoding="utf-8")
 
     # -- the process -----------------------------------------------------------
-    def command(self, *words: str, seconds: float = 60.0) -> subprocess.CompletedProcess[str]:
+    def command(self, *words: str, seconds: float = 2 * DEADLINE) -> subprocess.CompletedProcess[str]:
         """Run `arimonitor WORDS` until it ends by itself."""
         return subprocess.run(
             [*self.at.prefix, sys.executable, "-m", "daemon", *words],
@@ -197,7 +197,7 @@ class ArimonitorDaemon:
             self.kill()
 
     # -- what it says ------------------------------------------------------------
-    def connect(self, seconds: float = 10.0) -> socket.socket:
+    def connect(self, seconds: float = DEADLINE) -> socket.socket:
         """A connection to its console."""
         return self.at.connect(self.address, seconds)
 
@@ -223,6 +223,17 @@ class ArimonitorDaemon:
         """`status`."""
         result: dict[str, Any] = self.ctl("status")
         return result
+
+    def problems(self) -> list[dict[str, str]]:
+        """What `health` finds wrong; but a late event loop on a busy machine is the machine's fault."""
+        found: list[dict[str, str]] = self.ctl("health")["problems"]
+        return [each for each in found if each["part"] != "hub"]
+
+    def notices(self) -> dict[str, str]:
+        """The notices of `status` by their part; but a late event loop, as above."""
+        found = {each["part"]: each["message"] for each in self.status()["notices"]}
+        found.pop("hub", None)
+        return found
 
     def asterisk(self, name: str) -> dict[str, Any]:
         """What `status` says of one Asterisk."""

@@ -27,7 +27,7 @@ from typing import Self
 from tests.servers import certificate
 from tests.servers.here import HERE, Place
 from tests.servers.lifetime import Lifetime
-from tests.servers.rabbitmq import free_port
+from tests.servers.ports import free_port
 
 _PROGRAM = Path("/usr/sbin/dovecot")
 _START_DEADLINE = 60.0
@@ -257,18 +257,22 @@ class Dovecot(Lifetime):
 
     def deliver(self, mail: bytes, to: str = "monitor@example.com") -> None:
         """Into the inbox, as any mail comes."""
-        with smtplib.LMTP(self.host, self.lmtp_port) as link:
+        with smtplib.LMTP(self.host, self.lmtp_port, timeout=_START_DEADLINE) as link:
             link.sendmail("person@example.com", [to], mail)
 
     def folder(self, name: str = "INBOX", user: str = "monitor") -> dict[str, bytes]:
         """The mails of a folder on disk: name of the file (with its flags) to content."""
         place = self.base / "mail" / user / ("" if name == "INBOX" else f".{name}")
-        return {
-            each.name: each.read_bytes()
-            for sub in ("new", "cur")
-            if (place / sub).is_dir()
-            for each in sorted((place / sub).iterdir())
-        }
+        while True:
+            with contextlib.suppress(
+                FileNotFoundError
+            ):  # a flag changed its name, or it was moved: once more
+                return {
+                    each.name: each.read_bytes()
+                    for sub in ("new", "cur")
+                    if (place / sub).is_dir()
+                    for each in sorted((place / sub).iterdir())
+                }
 
     def close(self) -> None:
         """End it and take the mails away; an orderly stop would take a second."""

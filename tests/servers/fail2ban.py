@@ -73,6 +73,7 @@ class Fail2ban(Lifetime):
     """One fail2ban server that a test owns."""
 
     def __init__(self, jails: Sequence[str] = ("asterisk",)) -> None:
+        self._jails = tuple(jails)
         self.base = Path(tempfile.mkdtemp(prefix="arimonitor-fail2ban-"))
         self.command = ["fail2ban-client", "-c", str(self.base), "-s", str(self.base / "socket")]
         shutil.copy("/etc/fail2ban/fail2ban.conf", self.base)
@@ -120,11 +121,15 @@ class Fail2ban(Lifetime):
                 start_new_session=True,
             )
         until = time.monotonic() + _DEADLINE
-        while subprocess.run([*self.command, "ping"], capture_output=True, check=False).returncode:
+        # It answers before its jails are there.
+        while any(self._unanswered("status", jail) for jail in self._jails):
             if self._process.poll() is not None or time.monotonic() > until:
                 raise RuntimeError(f"fail2ban does not start: {(self.base / 'output').read_text()[-2000:]}")
-            time.sleep(0.05)
+            time.sleep(0.05)  # an outside program: there is nothing to wait on
         return self
+
+    def _unanswered(self, *words: str) -> bool:
+        return subprocess.run([*self.command, *words], capture_output=True, check=False).returncode != 0
 
     def freeze(self) -> None:
         """SIGSTOP: its clients wait."""

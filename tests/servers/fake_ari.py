@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
+from tests.servers.ports import free_port
 from tests.servers.waiting import DEADLINE, wait_until
 
 TEXT, BINARY, CLOSE, PING, PONG = 0x1, 0x2, 0x8, 0x9, 0xA
@@ -141,12 +142,11 @@ class FakeAri:
         self.replies: dict[str, Any] = {"/channels": [], "/bridges": [], "/endpoints": []}
         self.on_session: Callable[[Session], None] | None = None
         self._listener: socket.socket | None = None
-        self.port = 0
+        self.port = free_port()
 
     def start(self) -> FakeAri:
-        """Listen, on the port of last time if there was one."""
+        """Listen, on the same port each time."""
         self._listener = socket.create_server(("127.0.0.1", self.port), backlog=64)
-        self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
         return self
 

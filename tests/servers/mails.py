@@ -148,7 +148,8 @@ class MailSite:
 
     def records(self) -> list[Record]:
         """The records, as the file has them."""
-        base = sqlite3.connect(f"file:{self.daemon.data / 'requests.sqlite'}?mode=ro", uri=True)
+        file = self.daemon.data / "requests.sqlite"
+        base = sqlite3.connect(f"file:{file}?mode=ro", uri=True, timeout=DEADLINE)
         try:
             rows = base.execute("SELECT body FROM records ORDER BY accepted_at").fetchall()
         finally:

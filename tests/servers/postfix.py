@@ -25,7 +25,7 @@ from tests.servers import certificate
 from tests.servers.dovecot import Dovecot
 from tests.servers.here import HERE, Place
 from tests.servers.lifetime import Lifetime
-from tests.servers.rabbitmq import free_port
+from tests.servers.ports import free_port
 
 _MASTER = Path("/usr/lib/postfix/sbin/master")
 _START_DEADLINE = 60.0

@@ -21,6 +21,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.servers.ports import free_port
+
 _START_DEADLINE = 60.0
 
 
@@ -51,9 +53,7 @@ class S3:
         self._work = Path(tempfile.mkdtemp(prefix="arimonitor-s3-"))
         self.folder = self._work / "data" / self.bucket
         self.folder.mkdir(parents=True)
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._child: subprocess.Popen[bytes] | None = None
 

@@ -30,7 +30,7 @@ from ssh.connection import Place
 from tests.servers.here import HERE
 from tests.servers.here import Place as PlaceOfServer
 from tests.servers.lifetime import Lifetime
-from tests.servers.rabbitmq import free_port
+from tests.servers.ports import free_port
 
 _PROGRAM = "/usr/sbin/sshd"
 _DEADLINE = 60.0
@@ -103,6 +103,7 @@ class Sshd(Lifetime):
                 "user": self.user,
                 "key_file": self.key,
                 "known_hosts": self.known_hosts,
+                "timeout": _DEADLINE,
                 **other,
             }
         )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 DEADLINE = 60.0  # seconds for what should take one: on a busy machine with two cores it takes more
@@ -22,3 +24,19 @@ def wait_until(
         assert waited < deadline, f"not within {deadline:g} s: {what}"
         time.sleep(every if waited < 1.0 else 4 * every)
     return result
+
+
+@contextmanager
+def meanwhile(condition: Callable[[], Any], what: str, act: Callable[[], object]) -> Iterator[None]:
+    """As soon as `condition` is true something is done, in another thread, while the block goes on."""
+
+    def run() -> None:
+        wait_until(condition, what, every=0.005)
+        act()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        thread.join(DEADLINE)

@@ -11,6 +11,7 @@ from typing import Any
 
 from tests.servers.rabbitmq import RabbitMQ
 
+PATIENCE = 90.0  # seconds for everything to come
 RANK = {"received-call": 1, "answered-call": 2, "dtmf": 2, "ended-call": 3}
 
 
@@ -72,7 +73,7 @@ class Mailbox:
             if message["operation"]["type"] == "monitor-gap"
         ]
 
-    def take(self, expected: set[tuple[str, str]], seconds: float = 40.0) -> None:
+    def take(self, expected: set[tuple[str, str]], seconds: float = PATIENCE) -> None:
         """Consume until all that is expected came, and no more is there. AssertionError after `seconds`."""
 
         def missing() -> list[tuple[str, str]]:
@@ -82,11 +83,11 @@ class Mailbox:
             lambda: expected <= self.told, seconds, lambda: f"{len(missing())} missing: {missing()[:5]}"
         )
 
-    def take_number(self, number: int, seconds: float = 40.0) -> None:
+    def take_number(self, number: int, seconds: float = PATIENCE) -> None:
         """Consume until so many different messages came, and no more is there."""
         self._take(lambda: len(self.ids) >= number, seconds, lambda: f"{len(self.ids)} of {number} came")
 
-    def take_calls(self, number: int, seconds: float = 40.0) -> list[dict[str, Any]]:
+    def take_calls(self, number: int, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """Consume until so many messages about calls came, and no more is there: these, copies included."""
         self._take(lambda: len(self.told) >= number, seconds, lambda: f"{len(self.told)} of {number} came")
         return [message for message in self.came if "call" in message["data"]]

@@ -105,7 +105,7 @@ class Part:
             try:
                 bed.rest()
                 SCENARIOS[story].play(bed)
-                self.server.idle(30)
+                self.server.idle()
             except STORY_FAILURES:
                 self.failed[story] = traceback.format_exc(limit=-4)
             self.spans[story] = (began, time.time())
@@ -165,7 +165,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
             _at_once([threading.Thread(target=part.play) for part in parts])
             wanted = sum(part.expected for part in parts)
             try:
-                wait_until(lambda: _ended(daemon) >= wanted, f"{wanted} calls have ended", 60)
+                wait_until(lambda: _ended(daemon) >= wanted, f"{wanted} calls have ended")
                 daemon.settled()
             except AssertionError as error:
                 print(error)  # which of them is what the tests say

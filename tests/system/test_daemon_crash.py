@@ -84,7 +84,7 @@ def test_sigterm_under_load(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
             with daemon:
                 daemon.connected()
                 load.more(100)
-                daemon.stop(15)
+                daemon.stop(30)
             assert "arimonitor ended" in daemon.log_text()
             # The same with a broker that takes nothing.
             with daemon:
@@ -93,7 +93,7 @@ def test_sigterm_under_load(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
                 try:
                     load.more(100)
                     daemon.wait_for(lambda s: s["brokers"][0]["outbox"] > 50, "messages wait")
-                    daemon.stop(25)
+                    daemon.stop(45)
                 finally:
                     rabbitmq.thaw()
             load.finish()

@@ -53,7 +53,7 @@ class Faults:
         fault: Callable[[], None] = next(self._next)
         fault()
         self.counts[fault.__name__] += 1
-        self.daemon.connected(60)
+        self.daemon.connected()
 
     def daemon_killed(self) -> None:
         self.daemon.kill()
@@ -103,10 +103,10 @@ def test_each_fact_once_and_no_hole(rabbitmq: RabbitMQ, tmp_path: Path) -> None:
             for _ in range(PHASES):
                 phase(server, faults, CALLS // PHASES)
                 faults.counts["asterisk_killed"] += 1
-                daemon.connected(60)
+                daemon.connected()
             rows = {row.uniqueid for row in read(server.cdr_rows())}
-            mailbox.take({(call, kind) for call in rows for kind in TYPES}, 90)
-            daemon.settled(60)
+            mailbox.take({(call, kind) for call in rows for kind in TYPES})
+            daemon.settled()
             mailbox.take({(call, "ended-call") for call, _ in mailbox.told})
     assert len(rows) >= CALLS
     mailbox.check(mailbox.told, gaps=True)

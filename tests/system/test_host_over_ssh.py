@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,11 +37,6 @@ def clients(there: Path, *names: str, mtime: int) -> None:
     os.utime(file, (mtime, mtime))
 
 
-def notices(daemon: ArimonitorDaemon) -> dict[str, str]:
-    found: list[dict[str, Any]] = daemon.ctl("status")["notices"]
-    return {each["part"]: each["message"] for each in found}
-
-
 def test_definitions_of_another_machine(server: Sshd, fake: FakeAri, tmp_path: Path) -> None:
     there = folder(tmp_path / "there")
     clients(there, "101", mtime=1_700_000_000)
@@ -53,7 +47,7 @@ def test_definitions_of_another_machine(server: Sshd, fake: FakeAri, tmp_path: P
     copy = tmp_path / "daemon/data/mirror/voip3/__CLIENTES__.DEF"
     with ArimonitorDaemon(tmp_path / "daemon", site) as daemon:
         wait_until(lambda: "1 clients" in daemon.log_text(), "the definitions are read")
-        assert notices(daemon) == {}
+        assert daemon.notices() == {}
 
         clients(there, "101", "102", mtime=1_700_000_100)  # by itself: see test_mirror
         reloaded = daemon.ctl("reload", "clients")
@@ -64,7 +58,7 @@ def test_definitions_of_another_machine(server: Sshd, fake: FakeAri, tmp_path: P
         clients(there, "999", mtime=1_700_000_200)
         with suppress(CommandFailed):
             daemon.ctl("reload", "clients")
-        said = notices(daemon)["files voip3"]
+        said = daemon.notices()["files voip3"]
         assert "can't be reached" in said
         assert "the definitions of " in said
         assert "stay in force" in said
@@ -72,10 +66,10 @@ def test_definitions_of_another_machine(server: Sshd, fake: FakeAri, tmp_path: P
 
         server.start()
         assert "1 clients" in str(daemon.ctl("reload", "clients"))
-        assert "files voip3" not in notices(daemon)
+        assert "files voip3" not in daemon.notices()
         assert "999" in copy.read_text()
 
     server.stop()
     with ArimonitorDaemon(tmp_path / "daemon", site) as daemon:
-        wait_until(lambda: "files voip3" in notices(daemon), "it says so at a start too")
+        wait_until(lambda: "files voip3" in daemon.notices(), "it says so at a start too")
         assert "loaded the definitions of voip3: 1 clients" in daemon.log_text()

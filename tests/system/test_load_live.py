@@ -44,7 +44,7 @@ def test_200_calls_two_nodes(asterisk22: Asterisk, rabbitmq: RabbitMQ, tmp_path:
             load(asterisk22, CALLS, RATE, ring=RING, talk=TALK)
         except Unavailable as reason:
             pytest.skip(str(reason))
-        asterisk22.idle(20)
+        asterisk22.idle()
         came = {node: box.take_calls(3 * CALLS) for node, box in boxes.items()}
         one.settled()
         two.settled()

@@ -106,4 +106,5 @@ def test_a_kill_is_a_gap_and_is_reconciled(site: Site) -> None:
         daemon.start()
         daemon.connected()
         ended(daemon, 3)
-        assert [gap["reason"] for gap in gaps(daemon)] == ["this node was not running"]
+        (gap,) = wait_until(lambda: gaps(daemon), "the gap is told")
+        assert gap["reason"] == "this node was not running"

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ami import END, LOGIN, ONE, START, answering, serve
 from tests.servers.fake_ari import FakeAri
 from tests.system.sites import asterisk, config
-
-
-def notices(daemon: ArimonitorDaemon) -> dict[str, str]:
-    found: list[dict[str, Any]] = daemon.ctl("status")["notices"]
-    return {each["part"]: each["message"] for each in found}
 
 
 def test_pjsip_hangs_and_answers_again(tmp_path: Path) -> None:
@@ -23,7 +17,7 @@ def test_pjsip_hangs_and_answers_again(tmp_path: Path) -> None:
         with ArimonitorDaemon(tmp_path, config([site])) as daemon:
             daemon.says("PJSIP is stuck while ARI answers; phones can neither register nor call")
             assert "a-secret" not in daemon.log_text()
-            assert notices(daemon)["pjsip voip3"].endswith("PJSIP is stuck while ARI answers")
+            assert daemon.notices()["pjsip voip3"].endswith("PJSIP is stuck while ARI answers")
             answers["PJSIPShowContacts"] = START + ONE + END
             daemon.ctl("endpoints")
-            assert "pjsip voip3" not in notices(daemon)
+            assert "pjsip voip3" not in daemon.notices()

@@ -10,7 +10,7 @@ import pytest
 
 from tests.servers.daemon import ArimonitorDaemon
 from tests.servers.fake_ari import FakeAri
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 from tests.system.played import Load, Playing
 from tests.system.sites import asterisk, config, has_told
 
@@ -44,19 +44,20 @@ def misbehave(fake: FakeAri, stop: threading.Event) -> None:
 def test_one_misbehaves(tmp_path: Path) -> None:
     with ExitStack() as stack:
         fakes = [stack.enter_context(FakeAri()) for _ in range(10)]
+        bad, stop = fakes[4], threading.Event()
+        quick = {"connect_timeout": 1.0, "request_timeout": 1.0}
         entries = [
-            asterisk(fake, f"pabx{number}", connect_timeout=1.0, request_timeout=1.0)
+            asterisk(fake, f"pabx{number}", **(quick if fake is bad else {}))
             for number, fake in enumerate(fakes)
         ]
         daemon = stack.enter_context(ArimonitorDaemon(tmp_path / "site", config(entries)))
         daemon.connected()
-        bad, stop = fakes[4], threading.Event()
         stack.callback(stop.set)
         trouble = threading.Thread(target=misbehave, args=(bad, stop), daemon=True)
         trouble.start()
         good = {number: Playing(fake) for number, fake in enumerate(fakes) if fake is not bad}
         loads = [stack.enter_context(Load(playing, rate=10)) for playing in good.values()]
-        wait_until(lambda: all(load.calls >= 60 for load in loads), "60 calls each have begun", 60)
+        wait_until(lambda: all(load.calls >= 60 for load in loads), "60 calls each have begun")
         wait_until(lambda: len(bad.sessions) > 3, "the bad one was tried again and again")
         for load in loads:
             load.finish()
@@ -70,7 +71,7 @@ def test_one_misbehaves(tmp_path: Path) -> None:
         daemon.says("lost pabx4")
         # Once it behaves it is used as the others are.
         stop.set()
-        trouble.join(10)
+        trouble.join(DEADLINE)
         assert not trouble.is_alive()
         bad.faults.handshake, bad.faults.rest = "ok", {}
         wait_until(lambda: daemon.asterisk("pabx4")["connected"], "it is back", 90)

@@ -87,6 +87,7 @@ def test_the_json_of_status() -> None:
         "hub": {"p50_ms": 0.1, "p99_ms": 2.0, "max_ms": 9.5},
         "log": "/var/log/arimonitor/ARI-1-2025-10-27.LOG",
         "notices": [],
+        "advice": [],
     }
 
 

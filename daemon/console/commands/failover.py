@@ -7,6 +7,7 @@ from datetime import datetime, tzinfo
 
 from daemon.console.registry import Command, Handler, Result, SessionInfo
 from daemon.console.render import plain, table
+from ha.lease import spelled
 from ha.model import Change, Mode, Seen, View
 
 MODES: tuple[Mode, ...] = ("auto", "master", "slave")
@@ -56,19 +57,28 @@ def failover_commands(
             "epoch": now.epoch,
             "left_s": None if now.lease_left is None else round(now.lease_left, 3),
             "problems": list(now.problems),
+            "advice": list(now.advice),
         }
         left = "" if now.lease_left is None else f", counts for {now.lease_left:.1f} s more"
-        text = f"{plain(now.master)} holds the lease under epoch {now.epoch}{left}"
+        text = f"{plain(now.master)} holds the lease under epoch {spelled(now.epoch)}{left}"
         if now.master is None:
-            text = f"nobody holds the lease, as far as can be seen from here; the last epoch was {now.epoch}"
+            last = spelled(now.epoch)
+            text = f"nobody holds the lease, as far as can be seen from here; the last epoch was {last}"
+        wrong = [f"WRONG: {each}" for each in now.problems]
+        notes = [f"NOTE: {each}" for each in now.advice]
         where = f"{now.backend}, {'connected' if now.connected else 'NOT CONNECTED'}"
-        return Result(data, "\n".join((f"{text} ({where}).", *(f"WRONG: {each}" for each in now.problems))))
+        return Result(data, "\n".join((f"{text} ({where}).", *wrong, *notes)))
 
     def history(_args: Sequence[str], _info: SessionInfo) -> Result:
         changes = view().history
         rows = [("AT", "EPOCH", "MASTER", "WHY")]
         rows += [
-            (_short(each.at, timezone), str(each.epoch), each.master, each.reason)
+            (
+                _short(each.at, timezone),
+                spelled(each.epoch),
+                each.master,
+                each.reason.replace("this node", each.master),
+            )
             for each in changes[-_SHOWN:]
         ]
         text = table(rows, right=(1,)) if changes else "Nobody has become master yet."

@@ -9,6 +9,7 @@ from daemon.console.render import count, plain, table
 from daemon.console.status import status_text
 from daemon.console.views import Reloaded
 from daemon.snapshot import Snapshot, health
+from ha.lease import spelled
 
 MAX_LOG_LINES = 1000
 RELOADABLE = ("clients", "endpoints", "mqservers", "config")
@@ -60,7 +61,7 @@ def system_commands(
             "epoch": now.epoch,
             "master": master,
         }
-        text = f"{now.node} is {now.role}, epoch {now.epoch}; master: {plain(master)}"
+        text = f"{now.node} is {now.role}, epoch {spelled(now.epoch)}; master: {master or 'nobody'}"
         if now.ha is not None and now.ha.reason:
             data |= {"reason": now.ha.reason, "since": now.ha.since}
             text += f"\n{now.ha.reason} (since {plain(now.ha.since)})"

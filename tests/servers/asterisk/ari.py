@@ -15,14 +15,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from tests.servers.waiting import wait_until
+from tests.servers.waiting import DEADLINE, wait_until
 
 USER, PASSWORD = "monitor", "monitor-secret"
 BASIC = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
 def request(
-    url: str, method: str, path: str, body: Any = None, deadline: float = 10, **query: str | int
+    url: str, method: str, path: str, body: Any = None, deadline: float = DEADLINE, **query: str | int
 ) -> tuple[int, Any]:
     """One ARI request: the status and the decoded answer."""
     address = f"{url}/ari{path}" + ("?" + urllib.parse.urlencode(query) if query else "")
@@ -41,7 +41,7 @@ def request(
 class Events:
     """The event websocket of one application: iterate over the texts that arrive."""
 
-    def __init__(self, url: str, app: str, *, subscribe_all: bool = True, timeout: float = 10) -> None:
+    def __init__(self, url: str, app: str, *, subscribe_all: bool = True, timeout: float = DEADLINE) -> None:
         host, port = url.removeprefix("http://").split(":")
         query = urllib.parse.urlencode({"app": app, "subscribeAll": str(subscribe_all).lower()})
         self.socket = socket.create_connection((host, int(port)), timeout)
@@ -109,7 +109,7 @@ class Recorder:
         self.file = path.open("w", encoding="utf-8")
         self.thread = threading.Thread(target=self._run, name=f"recorder {app}", daemon=True)
         self.thread.start()
-        if not self.connected.wait(10):
+        if not self.connected.wait(DEADLINE):
             raise ConnectionError("no event websocket")
 
     def stop(self) -> None:
@@ -156,7 +156,7 @@ class Recorder:
 
 def ami(port: int, action: str, **fields: str) -> dict[str, str]:
     """One AMI action in a session of its own; the response."""
-    with socket.create_connection(("127.0.0.1", port), 10) as connection:
+    with socket.create_connection(("127.0.0.1", port), DEADLINE) as connection:
         stream = connection.makefile("rwb")
         stream.readline()
 

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.waiting import DEADLINE
+
 from .ari import Recorder, until
 from .call import Call, PhoneError
 from .phone import Phone
@@ -52,7 +54,7 @@ class Bed:
         name: str = self.server.channel_of(f"10130{number}")["name"]
         return name
 
-    def quiet(self, seconds: float = 1.0, timeout: float = 15) -> None:
+    def quiet(self, seconds: float = 1.0, timeout: float = DEADLINE) -> None:
         """Until there are no channels and nothing was received for so long."""
         self.server.idle(timeout)
         until(
@@ -128,7 +130,7 @@ def talk(seconds: float) -> None:
 def finish(*calls: Call) -> None:
     """The other ends notice that it is over."""
     for call in calls:
-        call.wait("ended", 5)
+        call.wait("ended")
 
 
 def connect(caller: Phone, number: str, called: Phone, ringing: float = 1.0) -> tuple[Call, Call]:
@@ -137,7 +139,7 @@ def connect(caller: Phone, number: str, called: Phone, ringing: float = 1.0) -> 
     other = called.incoming()
     talk(ringing)
     other.answer()
-    call.wait("answered", 5)
+    call.wait("answered")
     return call, other
 
 

@@ -6,6 +6,8 @@ import secrets
 import time
 from typing import TYPE_CHECKING, Literal
 
+from tests.servers.waiting import DEADLINE
+
 from .media import Audio
 from .sip import Message, authorization, branch, build, sdp
 
@@ -53,7 +55,7 @@ class Call:
             self.remote_tag = invite.tag("from")
 
     # -- what the person at the phone does -----------------------------------
-    def wait(self, state: State, timeout: float = 30) -> "Call":
+    def wait(self, state: State, timeout: float = DEADLINE) -> "Call":
         """Until the call has come so far; PhoneError when it ended before, or the time is over."""
         wanted = STATES.index(state)
         with self.phone.changed:
@@ -78,7 +80,7 @@ class Call:
             self._enter("ended")
         elif self.state != "ended" and self.outgoing:
             self.cancel()
-            self.wait("ended", 5)
+            self.wait("ended")
         elif self.state != "ended":
             self.refuse(603)
 
@@ -156,17 +158,17 @@ class Call:
         self._send("INVITE", self.cseq, self.branch, *more, body=self._sdp(direction))
         return self.cseq
 
-    def request(self, method: str, *more: tuple[str, str], body: str = "", timeout: float = 5) -> Message:
+    def request(self, method: str, *more: tuple[str, str], body: str = "") -> Message:
         """A request within the call; returns its final response."""
         self.cseq += 1
         number = self.cseq
         self.answers[number] = queue.Queue()
         self._send(method, number, branch(), *more, body=body)
-        return self._final(number, method, timeout)
+        return self._final(number, method)
 
-    def _final(self, number: int, method: str, timeout: float) -> Message:
+    def _final(self, number: int, method: str) -> Message:
         try:
-            answer = self.answers[number].get(timeout=timeout)
+            answer = self.answers[number].get(timeout=DEADLINE)
         except queue.Empty:
             raise PhoneError(f"{self}: no answer to {method}") from None
         if answer.status >= 300:
@@ -175,7 +177,7 @@ class Call:
 
     def _reinvite(self, direction: str) -> None:
         self.answers[self.cseq + 1] = queue.Queue()
-        self._final(self._invite(direction=direction), "INVITE", 5)
+        self._final(self._invite(direction=direction), "INVITE")
         self.audio.muted = direction != "sendrecv"
 
     def _refer(self, target: str) -> None:

@@ -17,6 +17,8 @@ import secrets
 import socket
 import threading
 
+from tests.servers.waiting import DEADLINE
+
 from .call import ALLOW, Call, PhoneError
 from .sip import Message, authorization, branch, build
 
@@ -77,7 +79,7 @@ class Phone:
         call._invite()
         return call
 
-    def incoming(self, timeout: float = 15) -> Call:
+    def incoming(self, timeout: float = DEADLINE) -> Call:
         """The next call that rings here."""
         try:
             return self.ringing.get(timeout=timeout)
@@ -110,7 +112,7 @@ class Phone:
                 )
             )
             try:
-                answer = self.replies.get(timeout=5)
+                answer = self.replies.get(timeout=DEADLINE)
             except queue.Empty:
                 raise PhoneError(f"{self.number}: no answer to REGISTER") from None
             if answer.status == 401 and not more:

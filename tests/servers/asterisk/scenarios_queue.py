@@ -9,11 +9,11 @@ def queue_answered(bed: Bed) -> None:
     after 2 s; 4 s later 1013010 hangs up.
     """
     caller, silent, agent = bed.phones(10, 13, 14)
-    call = caller.dial("800").wait("answered", 5)
+    call = caller.dial("800").wait("answered")
     missed, other = silent.incoming(), agent.incoming()
     talk(2)
     other.answer()
-    missed.wait("ended", 5)
+    missed.wait("ended")
     talk(4)
     call.hangup()
     finish(other)
@@ -25,8 +25,8 @@ def queue_rings_twice(bed: Bed) -> None:
     and answers after 2 s; 3 s later 1013014 hangs up.
     """
     caller, silent, agent = bed.phones(10, 13, 14)
-    call = caller.dial("801").wait("answered", 5)
-    silent.incoming().wait("ended", 10)
+    call = caller.dial("801").wait("answered")
+    silent.incoming().wait("ended")
     other = agent.incoming()
     talk(2)
     other.answer()
@@ -39,7 +39,7 @@ def queue_rings_twice(bed: Bed) -> None:
 def queue_abandoned(bed: Bed) -> None:
     """1013010 calls queue 800; 1013013 and 1013014 ring; after 4 s of waiting 1013010 hangs up."""
     caller, one, two = bed.phones(10, 13, 14)
-    call = caller.dial("800").wait("answered", 5)
+    call = caller.dial("800").wait("answered")
     ringing = [one.incoming(), two.incoming()]
     talk(4)
     call.hangup()
@@ -50,9 +50,9 @@ def queue_abandoned(bed: Bed) -> None:
 def queue_timeout(bed: Bed) -> None:
     """1013010 calls queue 802; 1013013 and 1013014 ring; nobody answers for 8 s, Asterisk hangs up."""
     caller, one, two = bed.phones(10, 13, 14)
-    call = caller.dial("802").wait("answered", 5)
+    call = caller.dial("802").wait("answered")
     ringing = [one.incoming(), two.incoming()]
-    call.wait("ended", 20)
+    call.wait("ended")
     finish(*ringing)
 
 
@@ -62,11 +62,11 @@ def queue_local_members(bed: Bed) -> None:
     after 2 s; 3 s later 1013010 hangs up.
     """
     caller, agent, silent = bed.phones(10, 13, 14)
-    call = caller.dial("803").wait("answered", 5)
+    call = caller.dial("803").wait("answered")
     other, missed = agent.incoming(), silent.incoming()
     talk(2)
     other.answer()
-    missed.wait("ended", 5)
+    missed.wait("ended")
     talk(3)
     call.hangup()
     finish(other)
@@ -82,8 +82,8 @@ def queue_no_answer_app(bed: Bed) -> None:
     other, missed = agent.incoming(), silent.incoming()
     talk(2)
     other.answer()
-    call.wait("answered", 5)
-    missed.wait("ended", 5)
+    call.wait("answered")
+    missed.wait("ended")
     talk(3)
     other.hangup()
     finish(call)
@@ -96,7 +96,7 @@ def confbridge(bed: Bed) -> None:
     """
     calls = []
     for phone in bed.phones(10, 11, 12):
-        calls.append(phone.dial("610").wait("answered", 5))
+        calls.append(phone.dial("610").wait("answered"))
         talk(1)
     for call in calls:
         talk(2)
@@ -106,7 +106,7 @@ def confbridge(bed: Bed) -> None:
 @scenario()
 def confbridge_alone(bed: Bed) -> None:
     """1013010 dials the room 610, where nobody else is, and leaves after 4 s."""
-    call = bed.phone(10).dial("610").wait("answered", 5)
+    call = bed.phone(10).dial("610").wait("answered")
     talk(4)
     call.hangup()
 
@@ -117,7 +117,7 @@ def ivr_then_dial(bed: Bed) -> None:
     hangs up.
     """
     caller, called = bed.phones(10, 15)
-    call = caller.dial("620").wait("answered", 5)
+    call = caller.dial("620").wait("answered")
     talk(2)
     call.press("5")
     other = called.incoming()
@@ -131,7 +131,7 @@ def ivr_then_dial(bed: Bed) -> None:
 @scenario()
 def ivr_hangup(bed: Bed) -> None:
     """1013010 calls the menu 620 and hangs up after 2 s without a choice."""
-    call = bed.phone(10).dial("620").wait("answered", 5)
+    call = bed.phone(10).dial("620").wait("answered")
     talk(2)
     call.hangup()
 
@@ -156,7 +156,7 @@ def ring_group(bed: Bed) -> None:
     first, other, third = [member.incoming() for member in members]
     talk(2)
     other.answer()
-    call.wait("answered", 5)
+    call.wait("answered")
     finish(first, third)
     talk(3)
     call.hangup()
@@ -169,7 +169,7 @@ def ring_group_unanswered(bed: Bed) -> None:
     caller, *members = bed.phones(10, 13, 14, 15)
     call = caller.dial("700")
     ringing = [member.incoming() for member in members]
-    call.wait("ended", 25)
+    call.wait("ended")
     finish(*ringing)
 
 
@@ -190,7 +190,7 @@ def ring_group_busy_all(bed: Bed) -> None:
     caller, *members = bed.phones(10, 13, 14, 15)
     for member in members:
         member.refuses = 486
-    caller.dial("700").wait("ended", 5)
+    caller.dial("700").wait("ended")
 
 
 @scenario()
@@ -200,11 +200,11 @@ def follow_me(bed: Bed) -> None:
     """
     caller, silent, called = bed.phones(10, 13, 14)
     call = caller.dial("630")
-    silent.incoming().wait("ended", 10)
+    silent.incoming().wait("ended")
     other = called.incoming()
     talk(2)
     other.answer()
-    call.wait("answered", 5)
+    call.wait("answered")
     talk(3)
     call.hangup()
     finish(other)

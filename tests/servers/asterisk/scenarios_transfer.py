@@ -14,7 +14,7 @@ def consult(first: Call, phone: Phone, target: Phone, *, answered: bool = True) 
     talk(1)
     if answered:
         other.answer()
-        second.wait("answered", 5)
+        second.wait("answered")
         talk(2)
     return second, other
 

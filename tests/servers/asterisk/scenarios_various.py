@@ -33,11 +33,11 @@ def trunk_in_to_queue(bed: Bed) -> None:
     s; 3 s later the outside caller hangs up.
     """
     outside, agent, silent = bed.phones(0, 13, 14)
-    call = outside.dial("800").wait("answered", 5)
+    call = outside.dial("800").wait("answered")
     other, missed = agent.incoming(), silent.incoming()
     talk(2)
     other.answer()
-    missed.wait("ended", 5)
+    missed.wait("ended")
     talk(3)
     call.hangup()
     finish(other)
@@ -48,7 +48,7 @@ def trunk_out_busy(bed: Bed) -> None:
     """1013010 calls 011999990002 through the trunk; the number is busy (486)."""
     caller, outside = bed.phones(10, 0)
     outside.refuses = 486
-    caller.dial("011999990002").wait("ended", 5)
+    caller.dial("011999990002").wait("ended")
 
 
 @scenario()
@@ -189,7 +189,7 @@ def _click_answered(bed: Bed, **more: str | int) -> None:
 def click_to_call_agent_silent(bed: Bed) -> None:
     """POST /channels rings 1013010, which does not answer within 4 s."""
     click(bed, timeout=4)
-    bed.phone(10).incoming().wait("ended", 10)
+    bed.phone(10).incoming().wait("ended")
 
 
 @scenario()
@@ -200,7 +200,7 @@ def click_to_call_callee_silent(bed: Bed) -> None:
     call = agent.incoming()
     talk(1.5)
     call.answer()
-    called.incoming().wait("ended", 25)
+    called.incoming().wait("ended")
     finish(call)
 
 

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.servers.ports import free_port
+from tests.servers.waiting import DEADLINE
 
 from .ari import ami, request, until
 from .phone import Phone
@@ -32,6 +33,7 @@ from .roots import HERE, Unavailable, root_for
 __all__ = ["Asterisk", "Unavailable", "root_for"]
 
 SLOTS = range(16, 38)
+RTP_PORTS = 440  # of each slot: all of them are below those of tests/servers/ports.py
 TRUNK = "100"  # the last number of the trunk's address
 FRESH = ("etc/asterisk", "var/log/asterisk", "var/lib/asterisk", "var/spool/asterisk", "run", "tmp")
 SOUNDS = (
@@ -101,7 +103,7 @@ class Asterisk:
 
     # -- the process -----------------------------------------------------------
     def _configure(self, channelvars: str | None, qualify: int, ws_write_timeout: int | None) -> None:
-        first = 10000 + (self.slot - SLOTS[0]) * 1000
+        first = 10000 + (self.slot - SLOTS[0]) * RTP_PORTS
         values = {
             "HTTP_ADDRESS": self.http_address,
             "HTTP_PORT": self.http,
@@ -109,7 +111,7 @@ class Asterisk:
             "AMI_PORT": self.ami_port,
             "QUALIFY": qualify,
             "RTP_START": first,
-            "RTP_END": first + 999,
+            "RTP_END": first + RTP_PORTS - 1,
             "TRUNK": f"{self.net}.{TRUNK}",
             "ENTITY": f"02:00:00:00:00:{self.version}",
             "CHANNELVARS": f"channelvars = {channelvars}" if channelvars else "",
@@ -149,10 +151,14 @@ class Asterisk:
                 start_new_session=True,
             )
         try:
-            until(self._is_up, 30, "Asterisk does not answer")
+            self.booted()
         except BaseException:
             self.kill()
             raise
+
+    def booted(self) -> None:
+        """Wait until ARI answers and the phones, too, are answered."""
+        until(self._is_up, DEADLINE, "Asterisk does not answer")
 
     def _is_up(self) -> bool:
         if self.process is None or self.process.poll() is not None:
@@ -207,13 +213,13 @@ class Asterisk:
             ["chroot", self.home, "asterisk", "-rx", command],
             capture_output=True,
             text=True,
-            timeout=15,
+            timeout=DEADLINE,
             check=False,
         )
         return done.stdout
 
     def ari(self, method: str, path: str, body: Any = None, **query: str | int) -> tuple[int, Any]:
-        return request(self.url, method, path, body, 10, **query)
+        return request(self.url, method, path, body, **query)
 
     def ari_within(self, seconds: float, method: str, path: str) -> tuple[int, Any]:
         """A request with a deadline of its own; OSError after that."""
@@ -230,7 +236,9 @@ class Asterisk:
         """The channel of a phone that has just one."""
         name = f"PJSIP/{number}-"
         found: dict[str, Any] = until(
-            lambda: next((c for c in self.channels() if c["name"].startswith(name)), None), 5, f"no {name}"
+            lambda: next((c for c in self.channels() if c["name"].startswith(name)), None),
+            DEADLINE,
+            f"no {name}",
         )
         return found
 
@@ -239,12 +247,14 @@ class Asterisk:
         path = self.home / "var/log/asterisk/cdr-csv/Master.csv"
         return path.read_text().splitlines() if path.exists() else []
 
-    def idle(self, timeout: float = 60) -> None:
-        """Wait until there is no channel any more."""
+    def idle(self, timeout: float = DEADLINE) -> None:
+        """Wait until there is no channel any more, and every call that was has its rows in the CDR."""
         try:
             until(lambda: not self.channels(), timeout, "channels are left over")
         except TimeoutError as error:
             raise TimeoutError(f"{error}: {self.channels()}") from None
+        # Rows are written a moment later, and what is written is no longer shown.
+        until(lambda: "/" not in self.cli("cdr show active"), timeout, "rows of the CDR are missing")
 
     # -- phones ------------------------------------------------------------------
     def phone(self, number: str) -> Phone:

@@ -45,7 +45,7 @@ def main() -> int:
             return _run([Job(scenario, 1) for scenario in made], told.out, Kind())
         case "planted":
             return planted.run(told.name, told.out, say)
-    return _series(told.out, told.rows, told.minutes)
+    return _series(told.out, list(jobs(told.rows, told.most)), told.minutes)
 
 
 def _arguments() -> argparse.ArgumentParser:
@@ -58,6 +58,7 @@ def _arguments() -> argparse.ArgumentParser:
     run.add_argument("--nodes", default=",".join(BOTH))
     series = commands.add_parser("series")
     series.add_argument("--rows", nargs="*", default=[], help="of the fault table; none: all")
+    series.add_argument("--most", type=int, default=1000, help="runs of each scenario")
     series.add_argument("--minutes", type=float, default=160.0, help="no run begins after that")
     told = commands.add_parser("report")
     told.add_argument("--to", type=Path, help="a file; unset: standard output")
@@ -79,10 +80,9 @@ def _run(todo: list[Job], out: Path, kind: Kind) -> int:
     return _verdict(done)
 
 
-def _series(out: Path, rows: list[str], minutes: float) -> int:
+def _series(out: Path, todo: list[Job], minutes: float) -> int:
     until = time.monotonic() + 60 * minutes
     with Series(out, say) as series:
-        todo = list(jobs(rows))
         for job in todo:
             if time.monotonic() > until:
                 say(f"{minutes:g} minutes are over: the same command goes on from here")

@@ -150,11 +150,9 @@ class Cluster(Lifetime):
             all(words)
             and sum(word["role"] == "master" for word in words) == 1
             and len({word["ha"]["master"] for word in words}) == 1
-            and all(
-                each["connected"]
-                for word in words
-                for each in (*word["asterisk"], *word["brokers"], word["ha"])
-            )
+            and all(each["connected"] for word in words for each in (*word["asterisk"], word["ha"]))
+            # The standby has no connection to the broker.
+            and all(each["connected"] or each.get("standby") for word in words for each in word["brokers"])
         )
 
     # -- who is who ----------------------------------------------------------------

@@ -73,12 +73,15 @@ class Chronicle:
         return [stored for data in latest.values() if (stored := _stored(data)) is not None]
 
     def znodes(self) -> int:
-        """How many nodes there are below the namespace, without records and their folders."""
+        """How many nodes there are below the namespace, without what grows up to a bound."""
         paths: set[str] = set()
         for write in zktxn.writes(zktxn.merged(self._logs()), NAMESPACE):
-            if not write.path.startswith("/req"):
+            if not write.path.startswith(_GROWING):
                 (paths.discard if write.kind == "delete" else paths.add)(write.path)
         return len(paths)
+
+
+_GROWING = ("/req/", "/mails/", "/pub/journal/")
 
 
 def _is_record(path: str) -> bool:
@@ -173,6 +176,7 @@ def resources(node: Node, when: str) -> Resources:
     down = [s["name"] for s in status.get("services", ()) if s["state"] not in ("running", "starting")]
     return Resources(
         node.name,
+        str(status.get("role", "")),
         when,  # type: ignore[arg-type]
         pid,
         descriptors(pid),

@@ -145,6 +145,7 @@ class Resources(msgspec.Struct, frozen=True, array_like=True):
     """Of a node's process; `when` is before or after."""
 
     node: str
+    role: str
     when: Literal["before", "after"]
     pid: int
     descriptors: int
@@ -159,7 +160,7 @@ class Resources(msgspec.Struct, frozen=True, array_like=True):
 class History(msgspec.Struct):
     """A whole run. `inbox`, `done`, `aside`: the Message-IDs that are in the mailbox's folders in the end.
 
-    `znodes`: how many there are below the namespace, without records, before and after.
+    `znodes`: how many there are below the namespace, before and after, without what may grow.
     """
 
     name: str

@@ -58,7 +58,7 @@ def said(node: str, asked: float, status: dict[str, Any]) -> Said:
         node,
         status["role"],
         int(status["epoch"]),
-        ha.get("lease_left"),
+        ha.get("lease_left_s"),
         bool(ha.get("connected")),
         sum(each["outbox"] for each in status["brokers"]),
         sum(each["active_calls"] + each["backlog"] for each in status["asterisk"]),

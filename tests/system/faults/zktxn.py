@@ -149,7 +149,8 @@ class Write:
 def writes(txns: Iterable[Txn], namespace: str) -> list[Write]:
     """All changes below `namespace`, with paths from there; the ends of ephemeral nodes too.
 
-    A session is a node's once it has made /lease or /nodes/NAME; what it wrote earlier counts too.
+    A session is a node's that has made /lease, or written what each node writes for itself (/nodes/NAME,
+    /members/NAME, /pub/taking-over/NAME); what it wrote earlier counts too.
     """
     txns = list(txns)
     names = _names(txns, namespace)
@@ -171,13 +172,13 @@ def writes(txns: Iterable[Txn], namespace: str) -> list[Write]:
 
 def _names(txns: Iterable[Txn], namespace: str) -> dict[int, str]:
     names: dict[int, str] = {}
+    own = tuple(f"{namespace}/{each}/" for each in ("nodes", "members", "pub/taking-over"))
     for txn in txns:
         for op in txn.ops:
-            if op.kind == "create" and op.ephemeral:
-                if op.path == f"{namespace}/lease":
-                    names[txn.session] = op.data.decode("utf-8", "replace")
-                elif op.path.startswith(f"{namespace}/nodes/"):
-                    names[txn.session] = op.path.rpartition("/")[2]
+            if op.kind == "create" and op.path == f"{namespace}/lease":
+                names[txn.session] = op.data.decode("utf-8", "replace")
+            elif op.kind in ("create", "set") and op.path.startswith(own):
+                names[txn.session] = op.path.rpartition("/")[2]
     return names
 
 

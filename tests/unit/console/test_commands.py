@@ -19,7 +19,17 @@ from daemon.console.status import banner
 from daemon.console.views import CallRow, EndpointState, Reloaded
 from daemon.directory.model import Client, Directory, EndpointEntry
 from daemon.errors import PermanentError
-from daemon.snapshot import AsteriskStatus, BrokerStatus, HaStatus, HubStatus, ServiceStatus, Snapshot
+from daemon.snapshot import (
+    AsteriskStatus,
+    BrokerStatus,
+    HaStatus,
+    HubStatus,
+    NodeStatus,
+    Problem,
+    QueueStatus,
+    ServiceStatus,
+    Snapshot,
+)
 
 PICTURE = Snapshot(
     node="AUDIO2",
@@ -179,6 +189,47 @@ def test_status_with_nothing(house: House) -> None:
         "Node     node, master, epoch 1\nVersion  1.2.3\nUp       00:00:00\nLog      -\n\n"
         "No Asterisk is configured.\n\nNo broker is configured.\n\nAll is well."
     )
+
+
+def test_status_of_two_nodes(house: House) -> None:
+    nodes = (
+        NodeStatus("AUDIO", True, "auto", 100, "2025-10-27T08:00:01.250-03:00"),
+        NodeStatus("AUDIO2", False, "auto", 110, "2025-10-27T08:05:00.000-03:00"),
+    )
+    ha = HaStatus("zookeeper", True, "AUDIO2", reason="AUDIO2 is master", since=nodes[0].since, nodes=nodes)
+    brokers = (BrokerStatus("main", False, 3, 2.0, standby=True),)
+    house.picture = Snapshot(
+        "AUDIO",
+        "slave",
+        (1 << 32) + 4,
+        "1.2.3",
+        0.0,
+        brokers=brokers,
+        queue=QueueStatus(0, 0, 0, 0),
+        ha=ha,
+        advice=(Problem("ha", "better elsewhere"),),
+    )
+    assert house.run("status").text.splitlines()[0:9] == [
+        "Node      AUDIO, slave, epoch 1.4",
+        "Version   1.2.3",
+        "Up        00:00:00",
+        "Failover  zookeeper, connected, master: AUDIO2",
+        "Nodes     AUDIO here, AUDIO2 AWAY since 2025-10-27 08:05:00",
+        "Decision  AUDIO2 is master (since 2025-10-27 08:00:01)",
+        "Mail      read by AUDIO2",
+        "Queue     0 pending, 0 processing, 0 completed, 0 failed",
+        "Log       -",
+    ]
+    assert "main    standby       3   2.0 s          0  AUDIO2 publishes" in house.run("status").text
+    assert house.run("status").text.endswith("All is well.\nNOTE: ha better elsewhere")
+    house.picture = replace(house.picture, ha=replace(ha, master=None))
+    text = house.run("status").text
+    assert "connected, master: NOBODY\n" in text
+    assert "Mail      not read: nobody is master\n" in text
+    assert "nobody publishes: it is kept here" in text
+    assert "WRONG: ha nobody is master: calls are kept and mails wait until somebody is" in text
+    house.picture = replace(house.picture, ha=replace(ha, connected=False, master=None))
+    assert "NOT CONNECTED, master: not known\n" in house.run("status").text
 
 
 def test_the_lab_says_so(house: House) -> None:

@@ -29,7 +29,7 @@ VIEW = View(
     ),
     history=(
         Change(AT - 86400, 4294967302, "AUDIO", "the lease was free"),
-        Change(AT, 4294967303, "AUDIO2", "AUDIO was away"),
+        Change(AT, 4294967303, "AUDIO2", "AUDIO was away: this node asks for the lease"),
     ),
 )
 
@@ -88,30 +88,35 @@ def test_nodes(house: House) -> None:
 def test_lease(house: House) -> None:
     found = house.run("lease")
     assert found.text == (
-        "AUDIO2 holds the lease under epoch 4294967303, counts for 2.3 s more (zookeeper, connected)."
+        "AUDIO2 holds the lease under epoch 1.7, counts for 2.3 s more (zookeeper, connected)."
     )
     assert found.data["left_s"] == 2.34
     house.view = replace(
-        VIEW, master=None, connected=False, lease_left=None, problems=("two voters: neither may fail",)
+        VIEW,
+        master=None,
+        connected=False,
+        lease_left=None,
+        problems=("two voters: neither may fail",),
+        advice=("better elsewhere",),
     )
     assert house.run("lease").text == (
-        "nobody holds the lease, as far as can be seen from here; the last epoch was 4294967303"
-        " (zookeeper, NOT CONNECTED).\nWRONG: two voters: neither may fail"
+        "nobody holds the lease, as far as can be seen from here; the last epoch was 1.7"
+        " (zookeeper, NOT CONNECTED).\nWRONG: two voters: neither may fail\nNOTE: better elsewhere"
     )
 
 
 def test_history(house: House) -> None:
     found = house.run("history")
     assert found.text.splitlines() == [
-        "AT                        EPOCH  MASTER  WHY",
-        "26/10/2025 08:00:00  4294967302  AUDIO   the lease was free",
-        "27/10/2025 08:00:00  4294967303  AUDIO2  AUDIO was away",
+        "AT                   EPOCH  MASTER  WHY",
+        "26/10/2025 08:00:00    1.6  AUDIO   the lease was free",
+        "27/10/2025 08:00:00    1.7  AUDIO2  AUDIO was away: AUDIO2 asks for the lease",
     ]
     assert found.data["changes"][1] == {  # type: ignore[index]
         "at": "2025-10-27T08:00:00.000-03:00",
         "epoch": 4294967303,
         "master": "AUDIO2",
-        "reason": "AUDIO was away",
+        "reason": "AUDIO was away: this node asks for the lease",
     }
     house.view = replace(VIEW, history=())
     assert house.run("history").text == "Nobody has become master yet."

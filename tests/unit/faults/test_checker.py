@@ -82,9 +82,9 @@ def sound() -> History:
         role = "slave" if at < WON else "master"
         made.said.append(Said(at, at + 0.01, "AUDIO2", role, 2 if at < WON else 3, 2.5))
         step += 1
-    for node in ("AUDIO", "AUDIO2"):
-        made.resources.append(Resources(node, "before", 1, 40, 6))
-        made.resources.append(Resources(node, "after", 2, 41, 6))
+    for node, role, other in (("AUDIO", "master", "slave"), ("AUDIO2", "slave", "master")):
+        made.resources.append(Resources(node, role, "before", 1, 40, 6))
+        made.resources.append(Resources(node, other, "after", 2, 41, 6))
     made.znodes = (12, 12)
     return made
 
@@ -215,7 +215,7 @@ def stale_publisher(h: History) -> None:
 
 
 def too_many_descriptors(h: History) -> None:
-    change(h.resources, lambda r: r.when == "after", descriptors=60)
+    change(h.resources, lambda r: r.when == "after", descriptors=80)
 
 
 def backlog(h: History) -> None:

@@ -24,7 +24,7 @@ from ha.facts import (
     State,
     Win,
 )
-from ha.lease import Timings, token
+from ha.lease import Timings, spelled, token
 from ha.model import Member
 
 T = Timings.of(4.0)
@@ -62,6 +62,7 @@ TABLE: list[tuple[str, State, Facts, tuple[Action, ...], Phase, str]] = [
     ("free, lost it just now, others are here", State(losses=(NOW - 1,)), FREE, (), Phase.SLAVE, "leaves it to the others"),
     ("free, lost it just now, nobody else is here", State(losses=(NOW - 1,)), replace(FREE, others=()), (Ask(),), Phase.ASKING, "asks"),
     ("free, lost it a while ago", State(losses=(NOW - 11,)), FREE, (Ask(),), Phase.ASKING, "asks"),
+    ("free, refused just now, and nobody has it", State(epoch=E, vain_until=NOW + 1), FREE, (), Phase.SLAVE, "did not get it"),
     # -- a switchover of this epoch
     ("handed to this node, though a higher is here", SLAVE, replace(FREE, others=(OTHER,), handover=Handover(E, "AUDIO2", "AUDIO")), (Ask(),), Phase.ASKING, "AUDIO2 hands over to this node"),
     ("handed to this node, whose mode is slave", SLAVE, slave_mode(replace(FREE, handover=Handover(E, "AUDIO2", "AUDIO"))), (), Phase.SLAVE, "never asks"),
@@ -86,29 +87,32 @@ TABLE: list[tuple[str, State, Facts, tuple[Action, ...], Phase, str]] = [
     ("own, could not be given back at the switchover", SLAVE, replace(STALE, holder=Holder("AUDIO", SESSION), handover=Handover(E, "AUDIO", "AUDIO3")), (Forget(),), Phase.SLAVE, "switchover"),
     # -- what forbids it
     ("away", SLAVE, replace(FREE, connected=False), (), Phase.SLAVE, "does not answer"),
+    ("connecting at the start", SLAVE, replace(FREE, connected=False, starting=True), (), Phase.SLAVE, "connects to ZooKeeper"),
+    ("denied at the start", SLAVE, replace(FREE, connected=False, starting=True, trouble="ZooKeeper denies /lease"), (), Phase.SLAVE, "denies"),
     ("ZooKeeper denies", SLAVE, replace(FREE, connected=False, trouble="ZooKeeper denies /lease"), (), Phase.SLAVE, "denies"),
     ("a lower epoch", SLAVE, replace(FREE, highest=token(1, 9)), (), Phase.SLAVE, "`adopt` accepts them"),
     ("no epoch, and one was seen", SLAVE, replace(FREE, token=0), (), Phase.SLAVE, "no epoch"),
     ("a lower epoch of a later generation is none", SLAVE, replace(FREE, token=token(2, 0), highest=token(2, 0)), (Ask(),), Phase.ASKING, "asks"),
     ("another installation of this name", SLAVE, replace(FREE, impostor=True), (), Phase.SLAVE, "another installation"),
     # -- asked
-    ("won", ASKING, replace(FREE, answer=Answer(Outcome.WON, E + 1)), (Win(E + 1),), Phase.MASTER, f"epoch {E + 1}"),
+    ("won", ASKING, replace(FREE, answer=Answer(Outcome.WON, E + 1)), (Win(E + 1),), Phase.MASTER, f"epoch {spelled(E + 1)}"),
     ("lost the race", ASKING, replace(FREE, answer=Answer(Outcome.LOST)), (), Phase.SLAVE, "did not get it"),
+    ("no answer, not yet looked", ASKING, replace(LEADS, answer=Answer(Outcome.UNKNOWN)), (), Phase.ASKING, "not known who has it"),
     ("unknown, ZooKeeper is away", ASKING, replace(FREE, connected=False, answer=Answer(Outcome.UNKNOWN)), (), Phase.ASKING, "not known who has it"),
-    ("unknown, and it is ours", ASKING, LEADS, (Win(E),), Phase.MASTER, f"epoch {E}"),
+    ("unknown, and it is ours", ASKING, LEADS, (Win(E),), Phase.MASTER, f"epoch {spelled(E)}"),
     ("unknown, and nobody has it", ASKING, FREE, (), Phase.SLAVE, "not known to have it"),
     ("unknown, and another has it", ASKING, HELD, (), Phase.SLAVE, "not known to have it"),
     ("unknown, ours, but of the epoch before", replace(ASKING, epoch=E), LEADS, (), Phase.SLAVE, "not known to have it"),
     ("unknown, the session has gone", replace(ASKING, session=9), LEADS, (), Phase.SLAVE, "has expired"),
     # -- master
-    ("leads", MASTER, LEADS, (), Phase.MASTER, f"this node is master, epoch {E}"),
+    ("leads", MASTER, LEADS, (), Phase.MASTER, f"this node is master, epoch {spelled(E)}"),
     ("suspended", MASTER, replace(LEADS, connected=False), (), Phase.MASTER, "begins nothing new"),
     ("its time is over, connected or not", MASTER, replace(LEADS, connected=False, lease_until=NOW), (Lose("the lease was not renewed in time"),), Phase.SLAVE, "not renewed"),
     ("its time is over, and ZooKeeper still has it", MASTER, replace(LEADS, lease_until=NOW - 50), (Lose("the lease was not renewed in time"),), Phase.SLAVE, "not renewed"),
     ("another session", MASTER, replace(LEADS, session=12), (Lose("the session with ZooKeeper has expired"),), Phase.SLAVE, "expired"),
     ("the lease is gone", MASTER, replace(LEADS, holder=None), (Lose("the lease is gone from ZooKeeper"),), Phase.SLAVE, "gone"),
     ("another has it", MASTER, replace(LEADS, holder=Holder("AUDIO2", 22)), (Lose("AUDIO2 has the lease"),), Phase.SLAVE, "AUDIO2 has the lease"),
-    ("a later epoch", MASTER, replace(LEADS, token=E + 1), (Lose(f"ZooKeeper's epoch is {E + 1} and not {E}"),), Phase.SLAVE, "epoch"),
+    ("a later epoch", MASTER, replace(LEADS, token=E + 1), (Lose(f"ZooKeeper's epoch is {spelled(E + 1)} and not {spelled(E)}"),), Phase.SLAVE, "epoch"),
     ("mode slave", MASTER, slave_mode(LEADS), (Retire("its mode is slave now"),), Phase.RETIRING, "its mode is slave now"),
     ("switchover to one that is here", MASTER, replace(LEADS, handover=Handover(E, "AUDIO", "AUDIO2")), (Retire("switchover to AUDIO2"),), Phase.RETIRING, "switchover to AUDIO2"),
     ("switchover to one that has gone", MASTER, replace(LEADS, others=(), handover=Handover(E, "AUDIO", "AUDIO2")), (), Phase.MASTER, "is master"),
@@ -155,6 +159,14 @@ def test_a_won_lease_is_told_once() -> None:
     won = step(ASKING, replace(LEADS, answer=Answer(Outcome.WON, E)), T, NOW)
     assert won.actions == (Win(E),)
     assert step(won.state, LEADS, T, NOW).actions == ()
+
+
+def test_a_race_that_was_lost_is_not_held_against_the_next() -> None:
+    asked = step(State(), FREE, T, NOW).state
+    lost = step(asked, replace(FREE, answer=Answer(Outcome.LOST)), T, NOW)
+    assert step(lost.state, FREE, T, NOW + 1).actions == ()
+    assert step(lost.state, replace(FREE, token=E + 1, highest=E + 1), T, NOW + 1).actions == (Ask(),)
+    assert step(lost.state, FREE, T, NOW + T.hold_off).actions == (Ask(),)
 
 
 def test_a_loss_is_told_once_and_remembered_for_a_minute() -> None:

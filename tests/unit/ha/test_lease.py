@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ha.lease import LeaseCell, Timings, generation_of, token, version_of
+from ha.lease import LeaseCell, Timings, generation_of, spelled, token, version_of
 
 
 class Clock:
@@ -90,3 +90,9 @@ def test_a_token_grows_with_elections_and_with_generations() -> None:
     assert token(1, 0) < token(1, 1) < token(1, 2**31 - 1) < token(2, 0)
     assert generation_of(token(3, 41)) == 3
     assert version_of(token(3, 41)) == 41
+
+
+def test_an_epoch_is_spelled_for_people() -> None:
+    assert spelled(token(1, 0)) == "1.0"
+    assert spelled(token(2, 31)) == "2.31"
+    assert spelled(7) == "7", "one host has no generations"

@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from ha.ensemble import Ensemble, Server, parse, split, voters
-from ha.problems import sentences
+from ha.problems import advice, sentences
 
 MNTR = """zk_version\t3.8.0-${mvngit.commit.id}, built on 2022-12-18
 zk_server_state\tfollower
@@ -60,22 +60,29 @@ def test_a_sound_ensemble_is_no_problem() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "ensemble", "granted", "here"),
+    ("words", "ensemble", "granted"),
     [
-        ("two voters only", Ensemble(THREE.servers, 2), 4.0, False),
-        ("one server only", Ensemble(THREE.servers, 1), 4.0, False),
-        ("4 voters", Ensemble(THREE.servers, 4), 4.0, False),
-        ("a session of 10 s, not the 4 s", THREE, 10.0, False),
-        ("192.0.2.3:2181 runs on this host", THREE, 4.0, True),
-        ("192.0.2.2:2181 is of no use: Connection refused", Ensemble((*THREE.servers, Server("192.0.2.2:2181", problem="Connection refused")), 3), 4.0, False),
-        ("is 3.4.13: 3.6 or later", Ensemble((Server("192.0.2.1:2181", "leader", "3.4.13"),), 3), 4.0, False),
+        ("two voters only", Ensemble(THREE.servers, 2), 4.0),
+        ("one server only", Ensemble(THREE.servers, 1), 4.0),
+        ("4 voters", Ensemble(THREE.servers, 4), 4.0),
+        ("a session of 10 s, not the 4 s", THREE, 10.0),
+        ("192.0.2.2:2181 is of no use: Connection refused", Ensemble((*THREE.servers, Server("192.0.2.2:2181", problem="Connection refused")), 3), 4.0),
+        ("is 3.4.13: 3.6 or later", Ensemble((Server("192.0.2.1:2181", "leader", "3.4.13"),), 3), 4.0),
     ],
 )  # fmt: skip
-def test_each_problem_is_a_sentence(words: str, ensemble: Ensemble, granted: float, here: bool) -> None:
-    (sentence,) = sentences(asked=4.0, granted=granted, ensemble=ensemble, leader_here=here)
+def test_each_problem_is_a_sentence(words: str, ensemble: Ensemble, granted: float) -> None:
+    (sentence,) = sentences(asked=4.0, granted=granted, ensemble=ensemble)
     assert words in sentence
 
 
 def test_what_hinders_this_node_comes_first() -> None:
     said = sentences(asked=4.0, granted=4.0, ensemble=Ensemble((), 2), trouble="denied", barred="disk full")
     assert said[:2] == ("denied", "this node can't lead: disk full")
+
+
+def test_a_leader_on_this_host_is_no_problem_but_a_word_of_advice() -> None:
+    (sentence,) = advice(THREE, leader_here=True)
+    assert "192.0.2.3:2181 runs on this host" in sentence
+    assert advice(THREE, leader_here=False) == ()
+    assert advice(Ensemble(THREE.servers, 1), leader_here=True) == (), "there is no other"
+    assert advice(None, leader_here=True) == ()

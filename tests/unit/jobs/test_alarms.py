@@ -44,11 +44,38 @@ def test_in_the_language_of_the_mails() -> None:
     assert troubles(facts, WELL, "en")["mailbox"] == (
         "The mailbox has not been read for 5 minutes: IMAP {x} is away"
     )
-    taken = Facts(failover=1, node="AUDIO2", before="AUDIO", reason="the lease was free")
+    reason = "AUDIO, the last master, is away: this node asks for the lease"
+    taken = Facts(failover=1, node="AUDIO2", before="AUDIO", reason=reason)
     assert troubles(taken, WELL, "en")["failover"] == (
-        "AUDIO2 works as master now, in place of AUDIO: the lease was free"
+        "AUDIO2 is master now, in place of AUDIO: AUDIO does not answer any more (it died, hangs or is cut"
+        f" off). In the log: {reason}"
     )
     assert troubles(taken, WELL, "pt_BR")["failover"] == (
-        "AUDIO2 é o mestre agora, no lugar de AUDIO: the lease was free"
+        "AUDIO2 é o mestre agora, no lugar de AUDIO: AUDIO não responde mais (caiu, travou ou ficou sem"
+        f" rede). No log: {reason}"
     )
-    assert troubles(facts, WELL, "pt_BR").keys() == troubles(facts, WELL).keys()
+
+
+@pytest.mark.parametrize(
+    ("reason", "english", "portuguese"),
+    [
+        (
+            "AUDIO hands over to this node: it asks for the lease",
+            "AUDIO has handed over",
+            "AUDIO passou o comando",
+        ),
+        (
+            "AUDIO is master no more: this node asks for the lease",
+            "AUDIO has given the lease back",
+            "AUDIO devolveu",
+        ),
+        ("nobody is master: this node asks for the lease", "there was no master", "não havia mestre"),
+        ("something new", "for another reason", "por outro motivo"),
+    ],
+)
+def test_why_a_node_took_over_is_told_in_the_readers_language(
+    reason: str, english: str, portuguese: str
+) -> None:
+    taken = Facts(failover=1, node="AUDIO2", before="AUDIO", reason=reason)
+    assert f"in place of AUDIO: {english}" in troubles(taken, WELL, "en")["failover"]
+    assert f"no lugar de AUDIO: {portuguese}" in troubles(taken, WELL, "pt_BR")["failover"]

@@ -1,4 +1,4 @@
-"""Random runs: several requests, several faults, everybody's steps in any order. A seed and the faults are the run.
+"""Random runs: several requests, several faults, everybody's steps in any order; a seed is a run.
 
 What fails is made smaller before it is printed: faults are left out one after
 the other as long as it still fails. The text that is printed runs it again.
@@ -28,6 +28,7 @@ switch   a planned switchover
 again    a mail comes once more"""
 SECONDS = (0.0, 0.5, 3.0, 6.0, 20.0, 60.0)
 PORTS = ("zk", "imap", "smtp", "ssh", "disk")
+_KINDS = ("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "twice")
 _SERVES = (BOTH, OTHER, {"AUDIO": ("audio", "s3"), "AUDIO2": ("audio", "s3")})
 
 
@@ -172,6 +173,13 @@ def smaller(trip: Trip, fails: Callable[[Trip], bool]) -> Trip:
         if fails(fewer):
             trip = fewer
     return trip
+
+
+def failure(seed: int) -> str:
+    """What is wrong with the run of a seed, made smaller; "": nothing."""
+    if not run(Trip.of(seed))[0]:
+        return ""
+    return told(smaller(Trip.of(seed), lambda trip: bool(run(trip)[0])))
 
 
 def told(trip: Trip) -> str:

@@ -227,7 +227,7 @@ class Node:
         rules = policy_of(settings)
         reached = site.reaching(self)
         check = CheckIp(lambda: settings, reach=reached, remember=book.remember, remembered=book.remembered)
-        move = MacChange(lambda: settings, begun_by=book.taken_from, reach=reached)
+        move = MacChange(lambda: settings, begun_by=book.begun_by, reach=reached)
         works = {"RAMAIS": site.recordings(self), "CHECKIP": check, "MACCHANGE": move}
         leftovers = Leftovers(book, host.work, {"MACCHANGE": move.abandon}, every=0.0, first=1e-9)
         rebuild = Rebuild(book, host.folder) if site.cluster is not None else None

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from daemon.web.metrics import OF_ASTERISK, OF_BROKER, OF_NODE, Metrics
+from daemon.snapshot import HaStatus, NodeStatus
+from daemon.web.figures import OF_ASTERISK, OF_BROKER, OF_CLUSTER, OF_NODE
+from daemon.web.metrics import Metrics
 from tests.unit.web.house import House
 
 ROOT = Path(__file__).parents[3]
@@ -23,7 +25,10 @@ def existing() -> set[str]:
         house.counters[f"asterisk.voip3.{figure.key}"] = 1
     for figure in OF_BROKER:
         house.counters[f"broker.main.br.{figure.key}"] = 1
-    for figure in OF_NODE:
+    house.change(
+        ha=HaStatus("zookeeper", True, "A", lease_left_s=3.0, nodes=(NodeStatus("A", True, "auto", 1),))
+    )
+    for figure in (*OF_NODE, *OF_CLUSTER):
         house.counters[figure.key] = 1
     text = Metrics(house.sources).text().decode()
     families = list(text_string_to_metric_families(text))

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from daemon.calls.model import Received
-from daemon.snapshot import AsteriskStatus
+from daemon.snapshot import AsteriskStatus, HaStatus, NodeStatus
 from daemon.web.metrics import Metrics
 from tests.unit.calls.test_statistics import answered, ended, received
 from tests.unit.web.house import House
@@ -102,6 +102,36 @@ def test_a_number(name: str, labels: dict[str, str], value: float) -> None:
         for (found, pairs), number in scrape(House()).items()
     }
     assert of(samples, name, **labels) == pytest.approx(value)
+
+
+def test_two_nodes() -> None:
+    house = House()
+    nodes = (NodeStatus("AUDIO", False, "auto", 100), NodeStatus("AUDIO2", True, "auto", 110))
+    house.change(ha=HaStatus("zookeeper", True, "AUDIO2", lease_left_s=2.5, nodes=nodes))
+    house.counters |= {
+        "ha.role_changes": 3,
+        "ha.role_change_s": 0.125,
+        "marks.written": 40,
+        "pruner.dropped": 12,
+        "requests.taken_over": 2,
+        "requests.waiting_for_a_node": 1,
+    }
+    samples = scrape(house)
+    assert of(samples, "arimonitor_ha_connected", backend="zookeeper") == 1
+    assert of(samples, "arimonitor_lease_seconds") == 2.5
+    assert of(samples, "arimonitor_nodes", state="here") == 1
+    assert of(samples, "arimonitor_nodes", state="away") == 1
+    assert of(samples, "arimonitor_role_changes_total") == 3
+    assert of(samples, "arimonitor_role_change_seconds") == 0.125
+    assert of(samples, "arimonitor_marks_written_total") == 40
+    assert of(samples, "arimonitor_standby_dropped_total") == 12
+    assert of(samples, "arimonitor_requests_taken_over_total") == 2
+    assert of(samples, "arimonitor_requests_waiting_for_a_node") == 1
+    house.change(ha=HaStatus("zookeeper", False, None))
+    samples = scrape(house)
+    assert of(samples, "arimonitor_ha_connected", backend="zookeeper") == 0
+    assert list(named(samples, "arimonitor_lease_seconds")) == []
+    assert list(named(samples, "arimonitor_nodes")) == []
 
 
 def test_the_process() -> None:
