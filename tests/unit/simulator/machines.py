@@ -262,4 +262,4 @@ def settings_of(name: str) -> dict[str, Any]:
 
 
 def _about(data: bytes) -> Any:
-    return anything(st_size=len(data), st_mtime=0, st_mode=stat.S_IFREG | 0o640)
+    return anything(st_size=len(data), st_mtime=0, st_mode=stat.S_IFREG | 0o640, st_uid=0, st_gid=0)
