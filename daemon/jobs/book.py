@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import tzinfo
 from threading import Event
 from typing import Any
@@ -267,16 +267,14 @@ class Book:
     def mirror(self) -> None:
         """The files of this node's own records that were not written as they are now (taken over, told)."""
         records = {record.request.request_id: record for record in self.own()}
-        self._mirrored = {name: seen for name, seen in self._mirrored.items() if name in records}
         for name, record in records.items():
             passing = record.state == "accepted" and not record.waits_for
             if self._mirrored.get(name) != record.version and not passing:
                 self.write(record)
 
-    def forgotten(self, request_ids: Iterable[str]) -> None:
-        """Their records are gone; one of the same id begins anew."""
-        for request_id in request_ids:
-            self._mirrored.pop(request_id, None)
+    def forgotten(self) -> None:
+        """Records have gone; where one of the same id is made, its file begins anew."""
+        self._mirrored = {name: seen for name, seen in self._mirrored.items() if self.store.known(name)}
 
     def supersede(self, record: Record) -> None:
         """What this node's queue has of another node's request is put away into superseded/."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from threading import Event
 
@@ -173,16 +173,16 @@ class Clerk:
     def _clean(self) -> None:
         """Old records, which is the master's business; this node's files of what nobody knows any more."""
         book = self._book
-        forgotten: Sequence[str] = ()
+        forgotten = 0
         if book.mastership.valid():
             keep = None if book.in_mailbox is None else sorted(book.in_mailbox)
-            forgotten = book.store.forget(book.now() - _KEEP, keep, book.mastership.epoch)
-            book.forgotten(forgotten)
+            forgotten = len(book.store.forget(book.now() - _KEEP, keep, book.mastership.epoch))
+        book.forgotten()
         aged = book.call(book.spool.aged, book.now() - _KEEP)
         unknown = [request_id for request_id in aged if not book.store.known(request_id)]
         files = book.call(book.spool.forget, unknown, book.now() - _KEEP_REFUSED)
         if forgotten or files:
-            log.info("%d old requests are forgotten, %d files deleted", len(forgotten), files)
+            log.info("%d old requests are forgotten, %d files deleted", forgotten, files)
             book.refresh()
 
     def status(self) -> dict[str, object]:

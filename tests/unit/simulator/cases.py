@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from tests.unit.simulator.checker import problems
+from tests.unit.simulator.checker import after_loss, problems
 from tests.unit.simulator.site import Site
 from tests.unit.simulator.stories import STORIES
 from tests.unit.simulator.world import Actor, Moment
@@ -66,11 +66,17 @@ class Listed:
     def at(self, moment: Moment) -> str:
         assert self.site is not None
         self.seen.append((moment, self.site.world.changes))
-        return self._faults.get(moment.number, "go")
+        what = self._faults.get(moment.number, "go")
+        if what == "wipe":
+            assert self.site.cluster is not None
+            self.site.cluster.wipe()
+            return "go"
+        return what
 
     def pick(self, ready: list[Actor]) -> Sequence[Actor]:
-        """In turn; a step that was begun is ended first, and before anybody else moves."""
-        return [actor for actor in ready if actor.strand is not None][:1] or ready
+        """In turn; a step that was begun is ended first, as soon as its node is connected again."""
+        back = [actor for actor in ready if actor.name == "zookeeper" and actor.node.session_over]
+        return back or [actor for actor in ready if actor.strand is not None][:1] or ready
 
     def may_stand_still(self, number: int) -> bool:
         return number <= self._last
@@ -89,7 +95,10 @@ def run(case: Case) -> Ended:
         site.begin()
         try:
             site.run()
-            found = problems(site, [story], len(case.faults))
+            if "wipe" in case.faults.values():
+                found = after_loss(site, story)
+            else:
+                found = problems(site, [story], len(case.faults))
         except Exception as error:  # noqa: BLE001 -- whatever ends a service is found, too
             found = [f"it ended with {error!r}"]
         return Ended(case, found, site.world.trace, decisions.seen)
@@ -120,6 +129,15 @@ def losses(clean: Ended, *, every: bool = False) -> Iterator[Case]:
             yield replace(clean.case, faults={moment.number: "lose"})
         if fails:
             failed.add(key)
+
+
+def wipes(clean: Ended) -> Iterator[Case]:
+    """ZooKeeper loses its data after each change."""
+    seen = -1
+    for moment, changes in clean.moments:
+        if changes != seen:
+            yield replace(clean.case, faults={moment.number: "wipe"})
+        seen = changes
 
 
 def pauses(clean: Ended, *, every: bool = False) -> Iterator[Case]:

@@ -31,6 +31,27 @@ def problems(site: Site, stories: Sequence[Story], faults: int) -> list[str]:
     return found
 
 
+def after_loss(site: Site, story: Story) -> list[str]:
+    """What is wrong after ZooKeeper has lost its data: nothing is lost, and nothing is done twice.
+
+    A record that was made again has no outcome; of a mail that was answered and is away there is none.
+    """
+    found = [f"a mistake was logged: {each}" for each in site.mistakes.found]
+    records = site.records()
+    if len(records) > 1 or any(record.state not in FINAL for record in records):
+        found.append(f"records: {[(r.request.request_id, r.state, r.owner) for r in records]}")
+    names = {answer.message_id for answer in site.mails.taken if answer.kind not in ("queued", "away")}
+    if len(names) != 1 or not names.pop().endswith(f".{story.kind}@example.com>"):
+        found.append(f"answers: {[answer.message_id for answer in site.mails.taken]}")
+    found += _mailbox(site, [story])
+    for record in records:
+        found += [each for each in story.effect(site, record) if not each.startswith("the outcome")]
+    for host in site.hosts.values():
+        found += _files(host, records)
+        found += [f"{host.name} has left {host.left_work()} in work/"] if host.left_work() else []
+    return found
+
+
 def _answers(site: Site, story: Story, record: Record, faults: int) -> Iterator[str]:
     """One, or the same again where something went wrong; a place in the line at most once."""
     name = f"<{record.request.request_id}."

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 SESSION = TIMEOUT
 MARGIN = 1.0
+ADOPTED_AFTER = 30.0
 GENERATION = 1
 
 
@@ -47,8 +48,10 @@ class Cluster:
     serves: dict[str, frozenset[str]]
     ensemble: Ensemble
     epoch: int = 0
+    generation: int = GENERATION
     holder: Node | None = None
     retired: Node | None = None
+    is_empty: bool = False
     heard: dict[str, float] = field(default_factory=dict)
     here: dict[str, bool] = field(default_factory=dict)
     since: dict[str, float] = field(default_factory=dict)
@@ -66,15 +69,27 @@ class Cluster:
             self._is(name, now - self.heard.get(name, 0.0) < SESSION)
         if self.holder is not None and self._is_over(self.holder):
             self.holder = None
-        if self.holder is None:
+        if self.holder is None and not self.is_empty:
             able = [node for node in self.world.nodes.values() if node.is_heard]
             heir = next((node for node in able if node is not self.retired), next(iter(able), None))
             self.retired = None
             if heir is not None:
                 self.holder = heir
-                self.epoch = GENERATION << 32 | self._bumped()
+                self.epoch = self.generation << 32 | self._bumped()
                 self.reigns.append((self.epoch, heir.name))
                 self.world.changed(f"{heir.name} has the lease, epoch {self.epoch & 0xFFFFFFFF}")
+
+    def wipe(self) -> None:
+        """ZooKeeper has lost everything; nobody leads until an operator has said so (`adopt`)."""
+        for node in self.world.nodes.values():
+            node.end_session()
+        self.ensemble.lose_all()
+        self.generation, self.holder, self.is_empty, self.world.upset = self.generation + 1, None, True, True
+        self.world.note("ZooKeeper has lost its data")
+        self.world.later(ADOPTED_AFTER, self._adopt)
+
+    def _adopt(self) -> None:
+        self.is_empty, self.world.upset = False, True
 
     def switch(self) -> None:
         """A planned switchover: the master's services end, then the other one has the lease."""
@@ -112,10 +127,8 @@ class Cluster:
 
     def look(self, node: Node) -> None:
         """What a node learns when its ha service gets its turn."""
-        if not node.is_heard:
+        if not node.is_heard or node.session_over:
             return
-        if node.session_over:
-            node.begin_session()
         node.members = self.members()
         node.cell.epoch = self.epoch
         held = self.holder is node

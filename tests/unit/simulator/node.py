@@ -141,6 +141,8 @@ class Node:
         self.actors: list[Actor] = []
         self.members: Sequence[Member] = ()
         self._stop = Event()
+        self._mail: MailMonitor | None = None
+        self._reign = 0
         self._is_open = False
         self._tickets = self._served = 0
         self._done: set[int] = set()
@@ -151,6 +153,7 @@ class Node:
         if cluster is not None:
             self.tree = Session(cluster.ensemble, self)
             cluster.look(self)
+            self._add("zookeeper", self._connect, None, lambda: self.session_over and self.is_heard)
             self._add("ha", lambda: self._ha(cluster), None)
         self.store = site.store(self)
         settings = site.settings[host.name]
@@ -184,11 +187,12 @@ class Node:
         if self.tree is not None and self.site.cluster is not None:
             self.site.cluster.ensemble.end(self.tree.session_id)
 
-    def begin_session(self) -> None:
-        """It is connected again, in a new session."""
-        self.session_over = False
-        if self.tree is not None:
+    def _connect(self) -> float:
+        """It is connected again, in a new session; what became of the lease it learns later."""
+        if self.session_over and self.is_heard and self.tree is not None:
+            self.session_over = False
             self.tree.begin()
+        return 1.0
 
     def cut(self, port: str) -> None:
         """It can't reach that any more."""
@@ -235,23 +239,12 @@ class Node:
         answers = Answering(book, site.way_out(self), Remembering(MailComposer(lambda: settings)))
         recordings = Lane("recordings", book, works, host.work, dice=lambda: 0.0)
         commands = Lane("commands", book, works, host.work, leftovers=leftovers, dice=lambda: 0.0)
-        mailbox = ImapMailbox(
-            site.access,
-            folder="INBOX",
-            done="Done",
-            aside="Aside",
-            max_age=30,
-            poll=30,
-            offload=None,  # type: ignore[arg-type]  # for big mails only
-            clock=self.world.clock,
-            connect=lambda _: site.link(self),  # type: ignore[arg-type, return-value]
-        )
-        self.mail = MailMonitor(mailbox, book, lambda: rules, lambda: Tokens(()), held=0.0)
+        self._rules = lambda: rules
         self._add("answers", lambda: answers._round(self._stop), answers._wake)
         self._add("queue", lambda: self._keep(clerk), clerk._wake)
         self._add("queue-recordings", lambda: recordings._next(self._stop), recordings._wake)
         self._add("queue-commands", lambda: commands._next(self._stop), commands._wake)
-        self._add("mail", lambda: self._look(mailbox), None)
+        self._add("mail", self._look, None)
         if site.cluster is not None:
             dispatcher = Dispatcher(book, site.courier(self), clock=self.world.clock)
             takeover = Takeover(book, lambda: TAKEOVER_AFTER, clock=self.world.clock)
@@ -300,16 +293,34 @@ class Node:
             clerk._round()
         return 1.0
 
-    def _look(self, mailbox: ImapMailbox) -> float:
-        if not self.book.mastership.valid():
-            mailbox.close()
+    def _look(self) -> float:
+        """The mailbox's service, which is made anew with each reign."""
+        mastership = self.book.mastership
+        if not mastership.valid():
+            self._mail = None
             return 1.0
+        if self._mail is None or self._reign != mastership.epoch:
+            self._reign, self._mailbox = mastership.epoch, self._open_mailbox()
+            self._mail = MailMonitor(self._mailbox, self.book, self._rules, lambda: Tokens(()), held=0.0)
         try:
-            self.mail._look(self._stop)
+            self._mail._look(self._stop)
         except (TransientError, PermanentError):
-            mailbox.close()
+            self._mailbox.close()
             raise
-        return 1.0 if self.mail._of_mail else 30.0
+        return 1.0 if self._mail is not None and self._mail._of_mail else 30.0
+
+    def _open_mailbox(self) -> ImapMailbox:
+        return ImapMailbox(
+            self.site.access,
+            folder="INBOX",
+            done="Done",
+            aside="Aside",
+            max_age=30,
+            poll=30,
+            offload=None,  # type: ignore[arg-type]  # for big mails only
+            clock=self.world.clock,
+            connect=lambda _: self.site.link(self),  # type: ignore[arg-type, return-value]
+        )
 
     def _take_over(self, takeover: Takeover) -> float:
         if self.book.mastership.valid():

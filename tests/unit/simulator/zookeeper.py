@@ -121,6 +121,12 @@ class Ensemble:
         staged[path] = entry
         return entry
 
+    def lose_all(self) -> None:
+        """As after the disks of all servers were lost."""
+        self.history.clear()
+        self.zxid = 0
+        self.world.changed()
+
     def new_session(self, session: Session) -> int:
         self._sessions += 1
         self.sessions[self._sessions] = session
@@ -272,10 +278,10 @@ class Session:
         return found
 
     def _call(self, what: str, effect: Callable[[], Any]) -> Any:
-        sent = [False]
+        sent, session = [False], self.session_id
 
         def noted() -> Any:
-            if not self.connected:
+            if not self.connected or session != self.session_id:
                 raise Unreachable("the session is over", sent=False)
             sent[0] = True
             found = effect()
