@@ -15,6 +15,7 @@ from tests.unit.simulator.site import Site
 from tests.unit.simulator.stories import STORIES
 from tests.unit.simulator.world import Actor, Moment
 
+STILL = ("pause", "overtaken")
 ALONE_SERVES = {"AUDIO": ("audio", "s3")}
 
 
@@ -57,9 +58,10 @@ class Ended:
 class Listed:
     """Decisions as a case lists them; in turn."""
 
-    def __init__(self, faults: Mapping[int, str]) -> None:
+    def __init__(self, faults: Mapping[int, str], *, opened: bool = False) -> None:
         self._faults = faults
-        self._last = max((number for number, what in faults.items() if what == "pause"), default=-1)
+        self._opened = opened
+        self._last = max((number for number, what in faults.items() if what in STILL), default=-1)
         self.site: Site | None = None
         self.seen: list[tuple[Moment, int]] = []
 
@@ -68,9 +70,11 @@ class Listed:
         self.seen.append((moment, self.site.world.changes))
         what = self._faults.get(moment.number, "go")
         if what == "wipe":
-            assert self.site.cluster is not None
-            self.site.cluster.wipe()
+            self.site.lose_records(opened=self._opened)
             return "go"
+        if what == "overtaken":
+            self.site.overtaken(self.site.world.nodes[moment.node])
+            return "pause"
         return what
 
     def pick(self, ready: list[Actor]) -> Sequence[Actor]:
@@ -84,8 +88,8 @@ class Listed:
 
 def run(case: Case) -> Ended:
     """From the mail's arrival until all is quiet."""
-    decisions = Listed(case.faults)
     story = STORIES[case.story]
+    decisions = Listed(case.faults, opened=story.opened)
     serves = ALONE_SERVES if case.nodes == 1 else story.serves
     site = Site(decisions, serves, confirmation=story.confirmation)
     decisions.site = site
@@ -93,17 +97,29 @@ def run(case: Case) -> Ended:
     try:
         story.begin(site)
         site.begin()
+        if story.cut[0] in site.world.nodes:
+            site.world.nodes[story.cut[0]].cut(story.cut[1])
         try:
             site.run()
             if "wipe" in case.faults.values():
                 found = after_loss(site, story)
             else:
-                found = problems(site, [story], len(case.faults))
+                found = problems(site, [story], sum(_may_repeat(m, case) for m, _ in decisions.seen))
         except Exception as error:  # noqa: BLE001 -- whatever ends a service is found, too
             found = [f"it ended with {error!r}"]
         return Ended(case, found, site.world.trace, decisions.seen)
     finally:
         site.close()
+
+
+def _may_repeat(moment: Moment, case: Case) -> bool:
+    """Whether an answer may go out once more by what went wrong here: it was on its way, and nobody knew."""
+    match case.faults.get(moment.number):
+        case "pause" | "overtaken":
+            return moment.service == "answers"
+        case "crash" | "lose":
+            return moment.what.startswith("sent") or (moment.what, moment.phase) == ("smtp send", "after")
+    return False
 
 
 # -- all that can be done to a story -----------------------------------------------------------------
@@ -131,13 +147,25 @@ def losses(clean: Ended, *, every: bool = False) -> Iterator[Case]:
             failed.add(key)
 
 
-def wipes(clean: Ended) -> Iterator[Case]:
-    """ZooKeeper loses its data after each change."""
-    seen = -1
+def wipes(clean: Ended, since: str = "") -> Iterator[Case]:
+    """ZooKeeper loses its data after each change (since that fail point)."""
+    seen, begun = -1, not since
     for moment, changes in clean.moments:
-        if changes != seen:
+        begun = begun or moment.what == since
+        if begun and changes != seen:
             yield replace(clean.case, faults={moment.number: "wipe"})
         seen = changes
+
+
+def overtaken(clean: Ended) -> Iterator[Case]:
+    """A node goes on just when the one that takes over is about to write that it has taken over."""
+    for case in pauses(clean):
+        paused = max(case.faults)
+        for moment, _ in run(case).moments:
+            writes = moment.service == "takeover" and moment.what in ("zk set", "zk multi")
+            if writes and moment.number > paused and moment.phase == "before":
+                yield replace(case, faults={**case.faults, moment.number: "overtaken"})
+                break
 
 
 def pauses(clean: Ended, *, every: bool = False) -> Iterator[Case]:

@@ -12,9 +12,10 @@ from tests.unit.simulator.site import Site
 from tests.unit.simulator.stories import Story
 
 
-def problems(site: Site, stories: Sequence[Story], faults: int) -> list[str]:
-    """What is wrong, after `faults` things went wrong on purpose."""
+def problems(site: Site, stories: Sequence[Story], repeats: int) -> list[str]:
+    """What is wrong; an answer may have gone out again `repeats` times."""
     found = [f"a mistake was logged: {each}" for each in site.mistakes.found]
+    found += site.cluster.ensemble.wrong if site.cluster is not None else []
     records = site.records()
     pairs = [(story, [record for record in records if story.is_of(record)]) for story in stories]
     if len(records) != len(stories) or any(len(of) != 1 or of[0].state not in FINAL for _, of in pairs):
@@ -22,7 +23,7 @@ def problems(site: Site, stories: Sequence[Story], faults: int) -> list[str]:
     for story, (record,) in pairs:
         if record.state != story.state:
             found.append(f"{story.name} is {record.state}: {record.failure}, {record.note}")
-        found += _answers(site, story, record, faults)
+        found += _answers(site, story, record, repeats)
         found += story.effect(site, record)
     found += _mailbox(site, stories)
     for host in site.hosts.values():
@@ -52,7 +53,7 @@ def after_loss(site: Site, story: Story) -> list[str]:
     return found
 
 
-def _answers(site: Site, story: Story, record: Record, faults: int) -> Iterator[str]:
+def _answers(site: Site, story: Story, record: Record, repeats: int) -> Iterator[str]:
     """One, or the same again where something went wrong; a place in the line at most once."""
     name = f"<{record.request.request_id}."
     taken = [answer for answer in site.mails.taken if answer.message_id.startswith(name)]
@@ -60,10 +61,10 @@ def _answers(site: Site, story: Story, record: Record, faults: int) -> Iterator[
     names = [answer.message_id for answer in told]
     if set(names) != {f"{name}{story.kind}@example.com>"}:
         yield f"answers of {story.name}: {names}"
-    if len({answer.data for answer in told}) != 1 or len(told) > 1 + faults:
+    if len({answer.data for answer in told}) != 1 or len(told) > 1 + repeats:
         yield f"{len(told)} answers, {len({answer.data for answer in told})} different ones"
     places = [answer for answer in taken if answer.kind == "queued"]
-    if len(places) > 1 or (len(places) == 0 and story.confirmation == 0 and not faults):
+    if len(places) > 1:
         yield f"its place in the line was told {len(places)} times"
     if sum(answer.kind == "away" for answer in taken) > 1:
         yield "that it waits for the other node was told more than once"

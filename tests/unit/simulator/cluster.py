@@ -76,6 +76,7 @@ class Cluster:
             if heir is not None:
                 self.holder = heir
                 self.epoch = self.generation << 32 | self._bumped()
+                self.ensemble.epoch = self.epoch
                 self.reigns.append((self.epoch, heir.name))
                 self.world.changed(f"{heir.name} has the lease, epoch {self.epoch & 0xFFFFFFFF}")
 

@@ -23,7 +23,7 @@ from tests.unit.simulator.node import Node
 from tests.unit.simulator.world import START, World, trouble_of
 
 ACCESS = Access("mail.example.com", 993, True, "arimonitor", "")
-_START = start_note("INBOX", Start(1, 1, int(START)))
+_STARTS = {uid: start_note("INBOX", Start(1, uid, int(START))) for uid in (1, 1000)}
 _MESSAGE_ID = re.compile(rb"(?im)^message-id:[ \t]*(<[^>]*>)")
 _PARTIAL = re.compile(r"BODY\.PEEK\[(HEADER|TEXT)\](?:<(\d+)\.(\d+)>)?")
 
@@ -54,7 +54,17 @@ class MailServer:
         self.taken: list[Answer] = []
         """Every mail that SMTP took."""
         self.copies: dict[str, bytes] = {}
-        self.put("Done", _START, {r"\Seen"})
+        self.first_uid(1)
+
+    def first_uid(self, uid: int) -> None:
+        """What came before this one was there when we first looked."""
+        self.folders["Done"] = {}
+        self.put("Done", _STARTS[uid], {r"\Seen"})
+
+    def opened(self) -> None:
+        """A person reads all that is new."""
+        for mail in self.folders["INBOX"].values():
+            self.flag(mail, [r"\Seen"])
 
     def deliver(self, raw: bytes) -> None:
         """A mail comes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -97,6 +98,11 @@ class Host:
             if names:
                 found[folder.name] = names
         return found
+
+    def pending(self) -> list[str]:
+        """Names of files that wait."""
+        folder = self.queue / "pending"
+        return os.listdir(folder) if folder.exists() else []
 
     def left_work(self) -> list[str]:
         return sorted(path.name for path in self.work.iterdir()) if self.work.exists() else []

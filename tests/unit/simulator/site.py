@@ -128,14 +128,30 @@ class Site:
             self.mails.deliver(raw)
             self.came.append(raw)
 
+    def lose_records(self, *, opened: bool) -> None:
+        """ZooKeeper loses its data; `opened`: people have read their mails meanwhile."""
+        assert self.cluster is not None
+        self.cluster.wipe()
+        if opened:
+            self.mails.opened()
+
+    def overtaken(self, node: Node) -> None:
+        """Those that stand still go on now; this one does so in a moment, in the same session."""
+        for other in list(self.world.nodes.values()):
+            self.resume(other)
+        self.world.later(2.0, lambda: self.resume(node))
+
     def settled(self) -> bool:
         """Whether nothing seems to be left to do."""
-        return not self.mails.ids("INBOX") and all(r.state in FINAL for r in self.records())
+        if self.mails.ids("INBOX") or any(record.state not in FINAL for record in self.records()):
+            return False
+        return not any(name.endswith(".json") for host in self.hosts.values() for name in host.pending())
 
     def heal(self) -> bool:
         """Who is down is started, who stood still goes on; whether there was anybody."""
         healed = False
         for name, node in list(self.world.nodes.items()):
+            healed = healed or bool(node.cut_off)
             node.mend()
             if node.dead:
                 self.back(name)

@@ -27,8 +27,12 @@ Effect = Callable[[Site, Record], Iterator[str]]
 class Story:
     """One request. `effect` tells what is wrong with what it did. `file`: dropped into pending/, no mail.
 
-    `copies`: so often the same mail comes. `away`: so often the telephone server can't be reached at first.
-    `confirmation` in seconds. `serves`: by node, where there are two.
+    copies        so often the same mail comes
+    away          so often the telephone server can't be reached at first
+    cut           a node, and what it can't reach until all is healed
+    opened        it was there before us; a person reads it when ZooKeeper loses its data
+    confirmation  seconds until the place in the line is told
+    serves        which recordings each node has, where there are two
     """
 
     name: str
@@ -39,6 +43,8 @@ class Story:
     state: str = "done"
     copies: int = 1
     away: int = 0
+    cut: tuple[str, str] = ("", "")
+    opened: bool = False
     confirmation: float = 1e9
     serves: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: BOTH)
 
@@ -50,6 +56,8 @@ class Story:
 
     def begin(self, site: Site) -> None:
         """It comes."""
+        if self.opened:
+            site.mails.first_uid(1000)
         site.phones.away = max(site.phones.away, self.away)
         for _ in range(self.copies if self.mail else 0):
             site.mails.deliver(self.mail)
@@ -125,11 +133,14 @@ STORIES = {
         Story("dropped", recordings, file=_FILE),
         Story("dropped-peers", recordings, file=_FILE, **_PEERS),
         _story("twice", recordings, _RAMAIS, copies=2),
+        _story("cut", recordings, _RAMAIS, cut=("AUDIO2", "imap")),
+        _story("opened", recordings, _RAMAIS, opened=True),
         _story("later", let_out, f"CHECKIP={BANNED} SERVER=gv1p", away=1),
         _story("confirmed", recordings, _RAMAIS, confirmation=0.0),
     )
 }
 """By name. What the peer serves makes a difference on two nodes only."""
 
-ALONE = tuple(name for name, story in STORIES.items() if story.serves is BOTH and name != "s3")
-PAIRS = tuple(name for name in STORIES if name not in ("twice",))
+_FOR_TWO = ("s3", "cut", "opened")
+ALONE = tuple(name for name, story in STORIES.items() if story.serves is BOTH and name not in _FOR_TWO)
+PAIRS = tuple(name for name in STORIES if name not in ("twice", "opened"))

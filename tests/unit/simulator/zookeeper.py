@@ -42,15 +42,18 @@ class Entry:
 class Ensemble:
     """All that is kept, with its past: a server may be behind."""
 
+    fenced = versioned = True
+    """False plants a bug: Check is no check, versions are not compared."""
+
     def __init__(self, world: World) -> None:
         self.world = world
         self.zxid = 0
         self.history: dict[str, list[Entry]] = {}
         self.sessions: dict[int, Session] = {}
         self._sessions = 0
-        self.fenced = True
-        self.versioned = True
-        """False plants a bug: Check is no check, versions are not compared."""
+        self.epoch = 0
+        """That in force: what is made under an older one is wrong."""
+        self.wrong: list[str] = []
 
     def at(self, path: str, zxid: int | None = None) -> Entry | None:
         """The state of a path, now or as it was then; None: it is not there."""
@@ -85,7 +88,7 @@ class Ensemble:
                 for other in self.sessions.values():
                     other.seen(path)
                 if path.startswith("/req/") and entry.data:
-                    self.world.note(_told(entry))
+                    self._look(entry)
             self.world.changed()
         return Committed(tuple(made))
 
@@ -121,6 +124,14 @@ class Ensemble:
         staged[path] = entry
         return entry
 
+    def _look(self, entry: Entry) -> None:
+        """A record was written."""
+        said = json.loads(entry.data or b"")
+        name, owner = said["request"]["request_id"], said.get("owner") or "nobody"
+        self.world.note(f"{name} is {said['state']} of {owner} (version {entry.version})")
+        if entry.version == 0 and said.get("epoch") != self.epoch:
+            self.wrong.append(f"{name} was made under epoch {said.get('epoch')}, not {self.epoch}")
+
     def lose_all(self) -> None:
         """As after the disks of all servers were lost."""
         self.history.clear()
@@ -139,13 +150,6 @@ class Ensemble:
             entry = self.at(path)
             if entry is not None and entry.owner == session:
                 self.commit([Delete(path, ANY)], 0)
-
-
-def _told(entry: Entry) -> str:
-    """A record, for the trace."""
-    said = json.loads(entry.data or b"")
-    owner = said.get("owner") or "nobody"
-    return f"{said['request']['request_id']} is {said['state']} of {owner} (version {entry.version})"
 
 
 class Session:
