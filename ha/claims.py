@@ -225,12 +225,13 @@ class Claims:
     def keep_up(self, seconds: float) -> None:
         """One turn of `run`: read what has changed; wait for news at most so many seconds."""
         try:
-            for path in self._told(0.0 if self._later else seconds):
+            ready = self._tree.connected and self._clock() >= self._again
+            for path in self._told(0.0 if self._later and ready else seconds):
                 self._all = self._all or path is None
                 folder, _, key = (path or "").removeprefix(self._root + "/").partition("/")
                 if folder and key:
                     self._keys.add(key)
-            if not self._tree.connected or self._clock() < self._again:
+            if not ready:
                 return
             if self._all:
                 self._all, self._keys = False, set()

@@ -33,6 +33,7 @@ log = logging.getLogger("arimonitor.requests")
 
 SLICE = 0.1  # seconds between two looks at `stop` while waiting
 _CALM = 3  # tries that fail without a word
+_AGAIN = 20  # each so many tries a trouble that lasts is said again
 
 
 class Book:
@@ -340,8 +341,9 @@ class Book:
 
 def say_waits(name: str, seconds: float, trouble: Backoff, error: TransientError) -> None:
     """That a service waits: a warning once it has lasted (at a start ZooKeeper is connected in a moment)."""
-    level = logging.WARNING if trouble.attempts > _CALM else logging.DEBUG
-    log.log(level, "%s waits %.1f s: %s", name, seconds, error)
+    aloud = trouble.attempts == _CALM + 1 or trouble.attempts % _AGAIN == 0
+    level = logging.WARNING if aloud else logging.DEBUG
+    log.log(level, "the service %s is tried again in %.1f s: %s", name, seconds, error)
 
 
 def wait(stop: Event, wake: Event, seconds: float) -> None:

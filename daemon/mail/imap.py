@@ -52,7 +52,7 @@ LIVENESS: Final = 120.0
 """Seconds of IDLE after which the server is asked whether it is there; RFC 2177 allows 29 minutes."""
 FIRST_ROUND: Final = 3.0
 """The first is short: what came together with the begin of IDLE is told at its end only."""
-SLICE: Final = 1.0
+SLICE: Final = 0.2
 """Seconds until `stop` is noticed."""
 PER_LOOK: Final = 50
 """Mails that are fetched in one look; the rest comes in the next, which is at once."""

@@ -111,7 +111,7 @@ class Listening(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Consumed(msgspec.Struct, frozen=True, array_like=True):
-    """A message at the consumer's; copies too, in the order in which they came."""
+    """A message at the consumer's, and which node published it; copies too, in order."""
 
     at: float
     id: str
