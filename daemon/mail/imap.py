@@ -78,8 +78,10 @@ class ImapMailbox:
         poll: float,
         offload: Offload,
         clock: Callable[[], float] = time.time,
+        connect: Callable[[Access], ImapLink] = ImapLink,
     ) -> None:
         self.access = access
+        self._connect = connect
         self._folder, self._done, self._aside = folder, done, aside
         self._max_age, self._poll = max_age, poll
         self._offload, self._clock = offload, clock
@@ -194,7 +196,7 @@ class ImapMailbox:
         if wait > 0:
             raise LoginRefused(f"{self.access} refused the login; it is tried again in {wait:.0f} s")
         try:
-            self._link = ImapLink(self.access)
+            self._link = self._connect(self.access)
         except LoginRefused:
             self._not_before = time.monotonic() + self._refusals.next()
             raise
