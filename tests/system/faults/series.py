@@ -34,6 +34,7 @@ CRASH_POINTS = (
 )  # fmt: skip
 
 TABLE: Sequence[tuple[str, int]] = (
+    ("nothing-happens", 5),
     ("switchover", 15),
     ("stopped", 15),
     ("killed", 30),
