@@ -1,7 +1,8 @@
 """Many runs, one after the other, each on the cluster that it needs; what is done already is not done again.
 
-    FOLDER/NAME.NN.result.json                  a run's figures and what was wrong
-    FOLDER/NAME.NN.history.json, NAME.NN.txt    of a run in which something was wrong: to be checked, replayed
+    FOLDER/NAME.NN.result.json              a run's figures and what was wrong
+    FOLDER/NAME.NN.history.json.gz, .txt    to be checked again, and replayed
+    FOLDER/NAME.NN.logs                     of a run in which something was wrong
 
 A cluster serves many runs: it is made anew when it would need other clocks or disks, after a run in which
 something was wrong, and before the senders have sent as many mails as they may in an hour.
@@ -171,8 +172,8 @@ class Series:
         report(job.scenario, verdict, self._say)
         for note in history.notes:
             self._say(f"  {note}")
+        keep(history, job.scenario, self._folder, job.name)
         if verdict.violations:
-            keep(history, job.scenario, self._folder, job.name)
             runner.keep_logs(self._folder / f"{job.name}.logs")
         return result(job.scenario, verdict, job.number, began)
 
