@@ -64,6 +64,7 @@ TABLE: Sequence[tuple[str, int]] = (
     ("frozen-5s", 5),
     ("websocket-lost", 5),
     ("both-websockets-lost", 5),
+    ("websocket-lost-handed-over", 5),
     ("clock-wrong", 5),
     ("upgraded", 5),
     ("packets-lost", 5),
