@@ -380,7 +380,7 @@ def start(node: Node) -> None:
 
 
 def _adopted(daemon: ArimonitorDaemon) -> bool:
-    """Whether ZooKeeper's data were adopted, by this node now or by another before; False: it is still away."""
+    """Whether ZooKeeper's data were adopted, now or by another node before; False: it is still away."""
     try:
         daemon.ctl("adopt")
     except CommandFailed as refused:
