@@ -250,7 +250,7 @@ class Cluster:
         numbers: dict[str, int | float] = {}
         if self._roles is not None:
             numbers["ha.role_changes"] = self._roles.changes
-            numbers["ha.role_change_s"] = round(self._roles.last_seconds, 3)
+            numbers["ha.role_change_ms"] = round(self._roles.last_seconds * 1000, 1)
         if self._succession is not None:
             writer, pruner = self._succession.writer.status(), self._succession.pruner.status()
             for part, said in (("marks", writer), ("pruner", pruner)):

@@ -62,10 +62,22 @@ class Claims:
 
     name = "records"
 
-    def __init__(self, tree: Tree, root: str, lasting: Callable[[bytes], bool] = lambda _: False) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        root: str,
+        lasting: Callable[[bytes], bool] = lambda _: False,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._tree = tree
         self._root = root
         self._lasting = lasting
+        self._clock = clock
+        self._all = True  # everything is to be read
+        self._keys: set[str] = set()  # these are
+        self._later: list[str] = []  # these are, when there is nothing else to do
+        self._again = 0.0
         self._copy: dict[str, Claim] = {}
         self._listeners: list[Changed] = []
         self._whole: list[Callable[[], None]] = []
@@ -193,8 +205,8 @@ class Claims:
         """How it stands after a change whose answer was lost; raises `error` where that can't be told."""
         if not error.sent:
             raise error
-        until = time.monotonic() + self._tree.session_timeout
-        while (rest := until - time.monotonic()) > 0:
+        until = self._clock() + self._tree.session_timeout
+        while (rest := until - self._clock()) > 0:
             self._connected.wait(rest)
             try:
                 return self.read(key)
@@ -207,33 +219,38 @@ class Claims:
     # -- the copy ------------------------------------------------------------
     def run(self, stop: Event) -> None:
         """Keep the copy up to date until `stop` is set."""
-        again, whole = 0.0, not self.loaded
-        keys, later = set[str](), list[str]()
         while not stop.is_set():
-            try:
-                for path in self._told(0.0 if later else _TURN):
-                    whole = whole or path is None
-                    folder, _, key = (path or "").removeprefix(self._root + "/").partition("/")
-                    if folder and key:
-                        keys.add(key)
-                if not self._tree.connected or time.monotonic() < again or not (whole or keys or later):
-                    continue
-                if whole:
-                    whole, keys = False, set()
-                    later = self._load()
-                    for listener in self._whole:
-                        listener()
-                elif keys:
-                    wanted, keys = sorted(keys), set()
-                    self._read_these(wanted)
-                else:
-                    wanted, later = later[:_PIECE], later[_PIECE:]
-                    self._read_these(wanted)
-                self.problem = ""
-            except HaError as error:
-                if str(error) != self.problem:
-                    log.warning("the records are read again later: %s", error)
-                self.problem, whole, again = str(error), True, time.monotonic() + _AGAIN
+            self.keep_up(_TURN)
+
+    def keep_up(self, seconds: float) -> None:
+        """One turn of `run`: read what has changed; wait for news at most so many seconds."""
+        try:
+            ready = self._tree.connected and self._clock() >= self._again
+            for path in self._told(0.0 if self._later and ready else seconds):
+                self._all = self._all or path is None
+                folder, _, key = (path or "").removeprefix(self._root + "/").partition("/")
+                if folder and key:
+                    self._keys.add(key)
+            if not ready:
+                return
+            if self._all:
+                self._all, self._keys = False, set()
+                self._later = self._load()
+                for listener in self._whole:
+                    listener()
+            elif self._keys:
+                wanted, self._keys = sorted(self._keys), set()
+                self._read_these(wanted)
+            elif self._later:
+                wanted, self._later = self._later[:_PIECE], self._later[_PIECE:]
+                self._read_these(wanted)
+            else:
+                return
+            self.problem = ""
+        except HaError as error:
+            if str(error) != self.problem:
+                log.warning("the records are read again later: %s", error)
+            self.problem, self._all, self._again = str(error), True, self._clock() + _AGAIN
 
     def _told(self, seconds: float) -> Iterator[str | None]:
         try:

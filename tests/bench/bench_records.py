@@ -83,18 +83,18 @@ def _steps(bed: object) -> dict[str, float]:
     assert isinstance(bed, ZooKeeperBed)
     store, tree = bed.open(), bed.tree()
     chain: list[Callable[[Record], Record]] = [
-        lambda r: policy.assigned(r, "AUDIO", 5.0),
-        lambda r: policy.running(r, "AUDIO", 5.0),
-        lambda r: policy.produced(r, NothingFound(), 5.0),
-        lambda r: policy.replying(r, 5.0),
-        lambda r: policy.replied(r, 5.0),
-        lambda r: policy.finished(r, 5.0),
+        lambda r: policy.assigned(r, "AUDIO", time.time()),
+        lambda r: policy.running(r, "AUDIO", time.time()),
+        lambda r: policy.produced(r, NothingFound(), time.time()),
+        lambda r: policy.replying(r, time.time()),
+        lambda r: policy.replied(r, time.time()),
+        lambda r: policy.finished(r, time.time()),
     ]
     took = []
     for number in range(REQUESTS):
         began = time.perf_counter()
         store.attempt(f"1.{number}")
-        now = record(bed.epoch, f"steps-{number}", uid=f"1.{number}")
+        now = record(bed.epoch, f"steps-{number}", uid=f"1.{number}", changed_at=time.time())
         store.create(now)
         for step in chain:
             now = store.change(step(now), now.version)
@@ -119,9 +119,8 @@ def _steps(bed: object) -> dict[str, float]:
 
 def _mails(bed: object, folder: Path) -> dict[str, float]:
     """Mails into a maildir, to their end, by the real services; what was asked of ZooKeeper meanwhile."""
-    from tests.integration.node_parts import Cluster, Lease, NodeParts
+    from tests.integration.node_parts import Cluster, Lease, NodeParts, put, reading
     from tests.integration.record_beds import ZooKeeperBed
-    from tests.integration.test_records_zookeeper import put, reading
     from tests.servers.waiting import wait_until
 
     assert isinstance(bed, ZooKeeperBed)
@@ -151,7 +150,7 @@ def _load(bed: object) -> dict[str, float]:
     assert isinstance(bed, ZooKeeperBed)
     store = bed.open()
     for number in range(KNOWN - REQUESTS):
-        store.create(record(bed.epoch, f"known-{number}", state="done"))
+        store.create(record(bed.epoch, f"known-{number}", state="done", changed_at=time.time()))
     began = time.perf_counter()
     bed.open()
     return {"load_s": time.perf_counter() - began}

@@ -108,7 +108,8 @@ def _unfenced(history: History) -> Iterator[str]:
     all_of_them = reigns(history)
     for write in history.writes:
         taken_in = write.kind == "create" and write.path.startswith("/req/") and write.path.count("/") == 3
-        marked = write.kind == "set" and write.path.startswith("/pub/")
+        # A standby's own questions are the one thing below /pub that is not the master's.
+        marked = write.kind == "set" and write.path.startswith("/pub/") and "/question/" not in write.path
         if not (taken_in or marked):
             continue
         holder = holder_for(all_of_them, write)

@@ -127,7 +127,13 @@ class Cluster(Lifetime):
         source = RealAsterisk if self.kind.asterisk == "real" else Exchange
         self.calls: Source = self._stack.enter_context(source(self.hosts["asterisk"]))
         at_once(*(server.start for server in servers))
-        self.mailbox = Mailbox(self.broker)
+        self.mailbox = Mailbox(self.broker, bind="")
+        with self.broker.connect() as connection:
+            channel = connection.channel()
+            channel.queue_declare(self.mailbox.queue, durable=True)
+            for name in self.names:
+                channel.exchange_declare(self.exchange(name), "topic", durable=True)
+                channel.queue_bind(self.mailbox.queue, self.exchange(name), "call.#")
         for name in self.names:
             self.nodes[name] = self._node(name)
         at_once(*(node.daemon.start for node in self.nodes.values()))
@@ -235,6 +241,10 @@ class Cluster(Lifetime):
             self._stack.callback(subprocess.run, ["umount", "-l", str(made.data)], check=True, timeout=30)
         return Node(name, host, made, self.ssh[name])
 
+    def exchange(self, name: str) -> str:
+        """A node's own, by which the consumer knows who published: a message says only who saw the fact."""
+        return f"{self.mailbox.exchange}.{name}"
+
     def failpoint(self, name: str) -> Path:
         """The file that names the point at which a node's daemon dies next."""
         return self.base / f"{name}.failpoint"
@@ -262,7 +272,7 @@ class Cluster(Lifetime):
                     "request_timeout": 2.0,
                 }
             ],
-            "mq": self.mailbox.mq(heartbeat=4, connect_timeout=2.0),
+            "mq": self.mailbox.mq(exchange=self.exchange(name), heartbeat=4, connect_timeout=2.0),
             "mail": {
                 "inbox": "imap",
                 "outbox": "smtp",

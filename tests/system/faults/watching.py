@@ -116,16 +116,16 @@ class Consumer:
                 if method is not None:
                     # What was not acknowledged when the broker died comes again: its own doing.
                     if not (method.redelivered and properties.message_id in self._acknowledged):
-                        self._take(properties, json.loads(body))
+                        self._take(method.exchange, json.loads(body))
                     channel.basic_ack(method.delivery_tag)
                     self._acknowledged.add(properties.message_id)
                 if self._stop.is_set():
                     return
 
-    def _take(self, properties: Any, message: dict[str, Any]) -> None:
+    def _take(self, exchange: str, message: dict[str, Any]) -> None:
         operation, data = message["operation"], message["data"]
         call, kind = data.get("call", ""), operation["type"]
-        node = (properties.headers or {}).get("node", "")
+        node = exchange.rpartition(".")[2]
         self.consumed.append(
             Consumed(time.time(), operation["id"], call, kind, node, bool(operation.get("recovered")))
         )
