@@ -181,7 +181,9 @@ class Listener:
                     return "the configuration changed"
                 continue
             self._heard = now
-            session.note(frames)
+            frames = session.note(frames)
+            if not frames:
+                continue
             sizes = list(map(len, frames))
             dropping = inbox.overflowing
             if inbox.put(Batch(now, frames), sum(sizes)):
@@ -213,6 +215,11 @@ class Listener:
             raise Disconnected(
                 f"nothing came for {now - socket.heard_at:.0f} s and a ping was not answered: "
                 f"the network or Asterisk hangs"
+            )
+        if session.is_deaf(now):
+            raise Disconnected(
+                f"Asterisk knows the application {options.app} and sends it no events "
+                f"(the last session's clean-up came after this one had begun)"
             )
         if session.check_is_due(now):
             self._check(session)

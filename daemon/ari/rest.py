@@ -111,6 +111,10 @@ class AriCalls(ABC):
         path = f"/applications/{quote(app, safe='')}/subscription"
         return _mapping(self.call("POST", path, eventSource=",".join(sources)))
 
+    def send_user_event(self, app: str, name: str) -> None:
+        """Have Asterisk send a ChannelUserevent of this name to the application, as it sends all events."""
+        self.call("POST", f"/events/user/{quote(name, safe='')}", application=app)
+
     def set_event_filter(
         self, app: str, allowed: Iterable[str], disallowed: Iterable[str] = ()
     ) -> Mapping[str, Any]:

@@ -373,7 +373,9 @@ class ServerListener(Listener):
 
 
 class _Session(Session):
-    """A session that tells of events."""
+    """A session that tells of events. Asterisk itself has made it: there was none before it to clean up."""
+
+    asks_for_signs = False
 
     def __init__(
         self,
@@ -386,7 +388,7 @@ class _Session(Session):
         super().__init__(options, rest, sock, asterisk)
         self._on_events = on_events
 
-    def note(self, frames: list[bytes]) -> None:
+    def note(self, frames: list[bytes]) -> list[bytes]:
         """As a Session's."""
-        super().note(frames)
         self._on_events(frames, self)
+        return super().note(frames)

@@ -34,6 +34,7 @@ WANTED: Final = (
     "ChannelLeftBridge",
     "ChannelStateChange",
     "ChannelUnhold",
+    "ChannelUserevent",
     "ContactStatusChange",
     "Dial",
     "EndpointStateChange",
@@ -43,8 +44,11 @@ WANTED: Final = (
 """The event types that the product reads, beside ChannelVarset (see `filter_varset`).
 
 RESTResponse is the answer to a request over the websocket, which Asterisk
-puts through the filter too.
+puts through the filter too. ChannelUserevent is what `check` has sent to it.
 """
+
+_SIGN: Final = "arimonitor-check"
+"""Name of the event by which Asterisk shows that it still sends events."""
 
 
 class EventStream(Protocol):
@@ -90,6 +94,9 @@ class ListenerOptions:
 class Session:
     """One connection and what is known about it."""
 
+    asks_for_signs = True
+    """Whether Asterisk is asked to send an event when none comes."""
+
     def __init__(self, options: ListenerOptions, rest: AriCalls, socket: EventStream, asterisk: str) -> None:
         self.options = options
         self.rest = rest
@@ -100,6 +107,8 @@ class Session:
         self.replaced = False
         self._varset = True
         self._check_at = self.began + options.check_after
+        self._sign_is_due: float | None = None
+        self._sign_is_under_way = False
 
     def age(self) -> float:
         """Seconds since it was opened."""
@@ -127,10 +136,19 @@ class Session:
             log.warning("%s takes no event filter, so every event is read: %s", self.asterisk, refused)
         self._varset = keep_varset
 
-    def note(self, frames: list[bytes]) -> None:
-        """Events came: the application is known and subscribed, so no check is needed for a while."""
+    def note(self, frames: list[bytes]) -> list[bytes]:
+        """Events came: the application is known and fed, so no check is needed for a while.
+
+        Returns them without the sign that a check has asked for.
+        """
         if frames:
             self._check_at = time.monotonic() + self.options.check_every
+            self._sign_is_due = None
+        if not self._sign_is_under_way:
+            return frames
+        events = [frame for frame in frames if _SIGN.encode() not in frame]
+        self._sign_is_under_way = len(events) == len(frames)
+        return events
 
     def check_is_due(self, now: float) -> bool:
         """Time to ask whether the silence is right?"""
@@ -146,6 +164,25 @@ class Session:
             _require_sources(answer, self.options.app)
         except (AriRefused, ConnectError) as error:
             raise Disconnected(str(error)) from error
+        if self.asks_for_signs and self._sign_is_due is None:
+            self._ask_for_a_sign()
+
+    def _ask_for_a_sign(self) -> None:
+        """What Asterisk says of the application is the same whether it sends it events or not."""
+        self._sign_is_under_way = True
+        self._sign_is_due = time.monotonic() + self.options.pong_within
+        try:
+            self.rest.send_user_event(self.options.app, _SIGN)
+        except AriRefused as refused:
+            log.debug("%s sends no user events: %s", self.asterisk, refused)
+            self._sign_is_due, self.asks_for_signs = None, False
+        except AriUnavailable:
+            self._sign_is_due = None
+            raise
+
+    def is_deaf(self, now: float) -> bool:
+        """Has no event come, though Asterisk was asked for one?"""
+        return self._sign_is_due is not None and now > self._sign_is_due
 
     def adapt_filter(self, frames: list[bytes]) -> bool:
         """Drop ChannelVarset once it is needless, ask for it again if that changes; is it kept?"""

@@ -165,7 +165,11 @@ def test_right_after_an_abrupt_close_under_the_same_name(asterisk: Asterisk) -> 
     """Asterisk's late clean-up of the old session may take the application away from the new one."""
     for _ in range(8):
         EventSocket.connect(Address.parse(asterisk.url), USER, PASSWORD, "abrupt")._wire.close()
-        with listening(asterisk, "abrupt", check_after=0.1, check_every=0.1) as (listener, _, recorder):
+        with listening(asterisk, "abrupt", check_after=0.1, check_every=0.1, pong_within=2.0) as (
+            listener,
+            _,
+            recorder,
+        ):
 
             def heard(recorder: Recorder = recorder) -> bool:
                 if "ChannelCreated" in recorder.types():

@@ -247,7 +247,7 @@ def test_a_silent_but_live_asterisk_is_pinged(fake: FakeAri) -> None:
 
 def test_a_dead_silent_one_is_given_up(fake: FakeAri) -> None:
     fake.faults.pong = False
-    listener, taker = listener_and_taker(fake, ping_after=0.05, pong_within=0.1)
+    listener, taker = listener_and_taker(fake, ping_after=0.05, pong_within=0.1, check_after=600.0)
     with running(listener):
         assert "ping was not answered" in taker.until_lost().reason
         fake.faults.pong = True
@@ -262,6 +262,30 @@ def test_an_application_that_asterisk_forgot(fake: FakeAri) -> None:
         fake.applications.clear()
         assert "no longer knows the application" in taker.until_lost().reason
         taker.until(lambda: len(taker.marks) >= 3, "Opened again")
+
+
+def test_an_application_that_asterisk_knows_and_does_not_feed(fake: FakeAri) -> None:
+    """After an abrupt close the old session's clean-up leaves the new one without events."""
+    fake.faults.deaf = True
+    listener, taker = listener_and_taker(fake, pong_within=0.5)
+    with running(listener):
+        assert "sends it no events" in taker.until_lost().reason
+        fake.faults.deaf = False
+        taker.until(lambda: isinstance(taker.marks[-1], Opened) and len(fake.sessions) > 1, "Opened again")
+        wait_until(lambda: len(fake.asked("POST", "/events/user")) > 2, "it is asked for a sign again")
+        fake.broadcast(CREATED)
+        taker.until(lambda: taker.frames, "an event")
+    assert taker.frames == [encoded({**CREATED, "application": "mon-A"})], "the signs are no events"
+
+
+def test_an_asterisk_that_gives_no_signs_is_believed(fake: FakeAri) -> None:
+    fake.faults.rest["/events/user/arimonitor-check"] = "404"
+    listener, taker = listener_and_taker(fake, pong_within=0.1)
+    with running(listener):
+        taker.until(lambda: taker.marks, "Opened")
+        wait_until(lambda: len(fake.asked("GET", "/applications/mon-A")) > 3, "three checks")
+        assert listener.status()["connected"] is True
+    assert len(fake.asked("POST", "/events/user")) == 1
 
 
 def test_rest_calls_that_hang_are_said_and_cost_no_connection(

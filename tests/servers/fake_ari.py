@@ -47,11 +47,15 @@ def encoded(event: object) -> bytes:
 
 @dataclass
 class Faults:
-    """`handshake`: ok, an HTTP status as text, hang, garbage, drop, drip. `rest`: the same by resource."""
+    """`handshake`: ok, an HTTP status as text, hang, garbage, drop, drip. `rest`: the same by resource.
+
+    `deaf`: the sessions that begin now get no events, and nothing says so.
+    """
 
     handshake: str = "ok"
     rest: dict[str, str] = field(default_factory=dict)
     pong: bool = True
+    deaf: bool = False
     prefix: str = ""
 
 
@@ -75,6 +79,7 @@ class Session:
         self.request = request
         self.app = request.query["app"]
         self.received: list[tuple[int, bytes]] = []
+        self.deaf = server.faults.deaf
         self.closed = threading.Event()
 
     def raw(self, data: bytes) -> None:
@@ -181,13 +186,13 @@ class FakeAri:
         """The requests so far with that method and `part` in their path."""
         return [r for r in list(self.requests) if r.method == method and part in r.path]
 
-    def broadcast(self, *events: dict[str, Any]) -> None:
-        """Send events to every application, as far as its subscription and filter let them through."""
-        for session in list(self.sessions):
-            app = self.applications.get(session.app)
-            if session.closed.is_set() or app is None or not app["channel_ids"]:
+    def broadcast(self, *events: dict[str, Any], app: str = "") -> None:
+        """Send events to every application, or to one, as far as its subscription and filter allow."""
+        for session in [each for each in self.sessions if app in ("", each.app)]:
+            known = self.applications.get(session.app)
+            if session.closed.is_set() or session.deaf or known is None or not known["channel_ids"]:
                 continue
-            allowed = {rule["type"] for rule in app["events_allowed"]}
+            allowed = {rule["type"] for rule in known["events_allowed"]}
             with suppress(OSError):  # its client was killed
                 session.send(
                     *(
@@ -288,6 +293,10 @@ class FakeAri:
                 app["channel_ids"] = ["__AST_CHANNEL_ALL_TOPIC"] if "channel:" in sources else []
                 app["bridge_ids"] = ["__AST_BRIDGE_ALL_TOPIC"] if "bridge:" in sources else []
             return 200, app
+        if parts[:2] == ["events", "user"]:
+            event = {"type": "ChannelUserevent", "eventname": parts[2], "userevent": {}}
+            self.broadcast(event, app=request.query["application"])
+            return 204, None
         if resource == "/asterisk/info":
             return 200, {
                 "system": {"version": "22.0.0"},
