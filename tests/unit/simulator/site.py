@@ -71,6 +71,8 @@ class Site:
         confirmation: float = 1e9,
     ) -> None:
         names = tuple(serves)
+        self._random = random.getstate()
+        random.seed(0)  # what the product shortens its waits by
         self.world = World(decisions)
         self.cluster: Cluster | None = None
         if len(names) > 1:
@@ -177,6 +179,7 @@ class Site:
                 return
 
     def close(self) -> None:
+        random.setstate(self._random)
         logging.getLogger("arimonitor").removeHandler(self.mistakes)
         self.world.close()
         for host in self.hosts.values():
