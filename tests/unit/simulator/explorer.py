@@ -18,9 +18,10 @@ from tests.unit.simulator.site import Site
 from tests.unit.simulator.stories import BOTH, OTHER, STORIES, Story
 from tests.unit.simulator.world import Actor, Moment
 
-KINDS = ("crash", "lost", "pause", "blind", "lose", "lose", "stale", "cut", "down", "switch", "again")
+KINDS = ("crash", "stop", "lost", "pause", "blind", "lose", "lose", "stale", "cut", "down", "switch", "again")
 """crash    the process dies, and is started again after some seconds
 lost     ... and the machine is off until then
+stop     ... in good order
 pause    the node stands still for some seconds; blind: and its clock with it
 lose     a call fails, or its answer is lost
 stale    a read is answered by a server that is behind
@@ -94,7 +95,7 @@ class Dice:
         assert self.site is not None
         if self._left and moment.number >= self._left[0].number and self._fits(self._left[0], moment):
             self.done += 1
-            self.deadly += self._left[0].kind in ("crash", "lost", "pause", "blind")
+            self.deadly += self._left[0].kind in ("crash", "stop", "lost", "pause", "blind")
             return self._begin(self._left.pop(0), self.site, self.site.world.nodes[moment.node])
         return "yield" if self._busy and self._rng.random() < self._busy else "go"
 
@@ -107,10 +108,10 @@ class Dice:
     def _begin(self, fault: Fault, site: Site, node: Node) -> str:
         world, name, seconds = site.world, node.name, fault.seconds
         match fault.kind:
-            case "crash" | "lost":
+            case "crash" | "lost" | "stop":
                 site.restart_after = seconds
                 site.hosts[name].is_lost = fault.kind == "lost" and seconds > 0
-                return "crash"
+                return "stop" if fault.kind == "stop" else "crash"
             case "pause" | "blind":
                 world.later(seconds, lambda: site.resume(node, blind=fault.kind == "blind"))
                 return "pause"

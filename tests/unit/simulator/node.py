@@ -179,6 +179,15 @@ class Node:
         self._services(settings)
 
     @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to end, in good order."""
+        return self._stop.is_set()
+
+    def tell_to_stop(self) -> None:
+        """As SIGTERM does, or the loss of the mastership."""
+        self._stop.set()
+
+    @property
     def is_heard(self) -> bool:
         """Whether ZooKeeper hears of it now."""
         return not (self.dead or self.paused or "zk" in self.cut_off)
