@@ -27,9 +27,10 @@ from ha.claims import Claims
 from ha.operations import Create
 from tests.unit.simulator import machines
 from tests.unit.simulator.cluster import GENERATION, Cluster
+from tests.unit.simulator.host import Host, MemoryTable
 from tests.unit.simulator.machines import HostFiles, PhoneServer
 from tests.unit.simulator.mailserver import ACCESS, Link, MailServer, WayOut
-from tests.unit.simulator.node import Host, MemoryTable, Node
+from tests.unit.simulator.node import Node
 from tests.unit.simulator.world import Decisions, World, trouble_of
 from tests.unit.simulator.zookeeper import Ensemble
 
