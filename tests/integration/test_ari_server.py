@@ -337,7 +337,7 @@ def test_two_asterisks_on_one_port(start: Starter, caplog: pytest.LogCaptureFixt
 @pytest.mark.asterisk
 def test_another_client_takes_the_application(start: Starter, caplog: pytest.LogCaptureFixture) -> None:
     server, port = start()
-    with serving(port) as (listener, taker):
+    with serving(port, request_timeout=5.0) as (listener, taker):
         connected(listener)
         other = Events(server.url, APP)
         wait_until(lambda: "ApplicationReplaced" in taker.line, "the message")

@@ -116,7 +116,7 @@ def _report(out: Path, to: Path | None) -> int:
 def _check(paths: list[Path]) -> int:
     wrong = 0
     for path in paths:
-        scenario = parse(path.with_name(path.name.replace(".history.json", ".txt")).read_text(), path.stem)
+        scenario = parse(path.with_name(path.name.replace(".history.json.gz", ".txt")).read_text(), path.stem)
         verdict = check(load(path), scenario.expect)
         report(scenario, verdict)
         wrong += bool(verdict.violations)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from threading import Event, Thread
 
+from tests.servers.daemon import ArimonitorDaemon, CommandFailed
 from tests.servers.disk import fill
 from tests.servers.hosts import Drop, Host
 from tests.servers.waiting import wait_until
@@ -208,7 +209,7 @@ class Stage:
 
     def _adopt(self, word: str) -> Effect:
         for node in self._nodes(word):
-            node.daemon.ctl("adopt")
+            wait_until(lambda daemon=node.daemon: _adopted(daemon), f"{node.name} adopts", every=0.5)
         return Effect(nothing)
 
     def _wipe(self, _: str) -> Effect:
@@ -376,6 +377,15 @@ def start(node: Node) -> None:
         node.daemon.process = None
         node.daemon.start()
     node.expected = True
+
+
+def _adopted(daemon: ArimonitorDaemon) -> bool:
+    """Whether ZooKeeper's data were adopted, now or by another node before; False: it is still away."""
+    try:
+        daemon.ctl("adopt")
+    except CommandFailed as refused:
+        return "nothing to adopt" in str(refused) or "another node was faster" in str(refused)
+    return True
 
 
 def settle_zookeeper(cluster: Cluster, wanted: str) -> None:

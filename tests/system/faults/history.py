@@ -6,6 +6,7 @@ clock is on that node's side only.
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 from typing import Literal
 
@@ -188,10 +189,10 @@ class History(msgspec.Struct):
 
 
 def save(history: History, path: Path) -> None:
-    """As JSON."""
-    path.write_bytes(msgspec.json.encode(history))
+    """As JSON, compressed."""
+    path.write_bytes(gzip.compress(msgspec.json.encode(history), 5, mtime=0))
 
 
 def load(path: Path) -> History:
     """What `save` wrote."""
-    return msgspec.json.decode(path.read_bytes(), type=History)
+    return msgspec.json.decode(gzip.decompress(path.read_bytes()), type=History)

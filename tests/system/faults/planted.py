@@ -24,7 +24,104 @@ class Plant:
     found_by: tuple[str, ...]
 
 
-PLANTS: Sequence[Plant] = ()
+# The lease counts for ever, whatever ZooKeeper says of it.
+_FOREVER = (
+    Change(
+        "ha/lease.py",
+        "return lease is not None and not self._suspended and self._clock() < lease.valid_until",
+        "return lease is not None",
+    ),
+    Change(
+        "ha/election.py",
+        'return at.lost("the lease was not renewed in time") if at.now >= at.facts.lease_until else None',
+        "return None",
+    ),
+    Change(
+        "ha/election.py",
+        "def _taken(at: Moment) -> Step | None:\n",
+        "def _taken(at: Moment) -> Step | None:\n    return None\n",
+    ),
+)
+_NO_CHECK = Change(
+    "ha/claims.py", "return [] if epoch is None else [Check(EPOCH, version_of(epoch))]", "return []"
+)
+
+PLANTS: Sequence[Plant] = (
+    Plant(
+        "dropped-fence",
+        "a frozen master that wakes goes on as master, and its writes are not fenced",
+        (*_FOREVER, _NO_CHECK),
+        "frozen-short",
+        ("I1", "I2"),
+    ),
+    Plant(
+        "lease-without-end",
+        "a master that reaches no ZooKeeper goes on publishing",
+        _FOREVER,
+        "cut-from-zookeeper-short",
+        ("I1", "I8"),
+    ),
+    Plant(
+        "skipped-watermark",
+        "a standby that takes over believes that all it has was published",
+        (
+            Change(
+                "daemon/standby/succession.py",
+                "        self.writer.begin(head, epoch)\n",
+                "        waiting = self._outbox.pending('', limit=100_000)\n"
+                "        self._outbox.drop([bytes.fromhex(e.message.id.replace('-', '')) for e in waiting])\n"
+                "        self.writer.begin(head, epoch)\n",
+            ),
+        ),
+        "killed-short",
+        ("I6",),
+    ),
+    Plant(
+        "move-as-a-claim",
+        "both nodes read the mailbox, and a mail is whose MOVE the server took",
+        (
+            Change("daemon/roles.py", '    "mail": "master",\n', '    "mail": "any",\n'),
+            Change(
+                "daemon/mail/monitor.py",
+                "if not self._book.mastership.valid():\n                        ",
+                "if False:\n                        ",
+            ),
+            Change(
+                "daemon/jobs/book.py",
+                "        if not self.mastership.valid():\n            raise Deposed",
+                "        if False:\n            raise Deposed",
+            ),
+        ),
+        "nothing-happens",
+        ("I2", "I7"),
+    ),
+    Plant(
+        "doubled-reply",
+        "an answer that is sent again has another Message-ID",
+        (
+            Change(
+                "daemon/mail/envelope.py",
+                "identity)[:200]}.{kind}@{people.domain}>",
+                "identity)[:200]}.{__import__('os').getpid()}.{kind}@{people.domain}>",
+            ),
+        ),
+        "crashed-at-sent",
+        ("I5",),
+    ),
+    Plant(
+        "two-final-files",
+        "what a request publishes has a name of the process that did it",
+        (
+            Change(
+                "daemon/recordings/links.py",
+                'key, b"publication\\0" + request_id.encode("utf-8", "replace"), hashlib.sha256',
+                "key, f\"{request_id}{__import__('os').getpid()}\".encode(), hashlib.sha256",
+            ),
+        ),
+        "crashed-at-worked",
+        ("I4",),
+    ),
+)
 
 
 def run(names: Sequence[str], out: Path, say: Callable[[str], None]) -> int:

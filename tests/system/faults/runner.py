@@ -240,7 +240,7 @@ def report(scenario: Scenario, verdict: Verdict, say: Say = print) -> None:
 def keep(history: History, scenario: Scenario, folder: Path, name: str) -> None:
     """The history and its scenario, to be checked and replayed."""
     folder.mkdir(parents=True, exist_ok=True)
-    save(history, folder / f"{name}.history.json")
+    save(history, folder / f"{name}.history.json.gz")
     (folder / f"{name}.txt").write_text(render(scenario))
 
 

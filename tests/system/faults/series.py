@@ -1,7 +1,8 @@
 """Many runs, one after the other, each on the cluster that it needs; what is done already is not done again.
 
-    FOLDER/NAME.NN.result.json                  a run's figures and what was wrong
-    FOLDER/NAME.NN.history.json, NAME.NN.txt    of a run in which something was wrong: to be checked, replayed
+    FOLDER/NAME.NN.result.json              a run's figures and what was wrong
+    FOLDER/NAME.NN.history.json.gz, .txt    to be checked again, and replayed
+    FOLDER/NAME.NN.logs                     of a run in which something was wrong
 
 A cluster serves many runs: it is made anew when it would need other clocks or disks, after a run in which
 something was wrong, and before the senders have sent as many mails as they may in an hour.
@@ -34,6 +35,7 @@ CRASH_POINTS = (
 )  # fmt: skip
 
 TABLE: Sequence[tuple[str, int]] = (
+    ("nothing-happens", 5),
     ("switchover", 15),
     ("stopped", 15),
     ("killed", 30),
@@ -62,6 +64,7 @@ TABLE: Sequence[tuple[str, int]] = (
     ("frozen-5s", 5),
     ("websocket-lost", 5),
     ("both-websockets-lost", 5),
+    ("websocket-lost-handed-over", 5),
     ("clock-wrong", 5),
     ("upgraded", 5),
     ("packets-lost", 5),
@@ -170,8 +173,8 @@ class Series:
         report(job.scenario, verdict, self._say)
         for note in history.notes:
             self._say(f"  {note}")
+        keep(history, job.scenario, self._folder, job.name)
         if verdict.violations:
-            keep(history, job.scenario, self._folder, job.name)
             runner.keep_logs(self._folder / f"{job.name}.logs")
         return result(job.scenario, verdict, job.number, began)
 
