@@ -30,7 +30,7 @@ switch   a planned switchover
 again    a mail comes once more"""
 SECONDS = (0.0, 0.5, 3.0, 6.0, 20.0, 60.0)
 PORTS = ("zk", "imap", "smtp", "ssh", "disk")
-_KINDS = ("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "twice")
+_KINDS = ("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "renamed", "twice")
 _SERVES = (BOTH, OTHER, {"AUDIO": ("audio", "s3"), "AUDIO2": ("audio", "s3")})
 
 
@@ -139,6 +139,8 @@ def run(trip: Trip) -> tuple[list[str], Site]:
     try:
         stories = _requests(rng)
         site.begin()
+        kind = rng.choice(("dropped", "renamed"))
+        stories = [STORIES[kind] if story.file else story for story in stories]
         for story in stories:
             site.world.later(rng.choice((0.0, 0.0, 1.0, 5.0, 30.0)), lambda story=story: story.begin(site))
         try:
@@ -152,10 +154,7 @@ def run(trip: Trip) -> tuple[list[str], Site]:
 
 def _requests(rng: random.Random) -> list[Story]:
     """One to five; of some kinds only one, since their effects are the same."""
-    names = rng.sample(
-        ("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "twice"), rng.randint(1, 4)
-    )
-    stories = [STORIES[name] for name in names]
+    stories = [STORIES[name] for name in rng.sample(_KINDS, rng.randint(1, 4))]
     if rng.random() < 0.3:
         second = mail("RAMAIS=1122 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00", ident="second")
         stories.append(replace(STORIES["here"], name="second", mail=second))
