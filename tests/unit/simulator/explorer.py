@@ -30,7 +30,7 @@ switch   a planned switchover
 again    a mail comes once more"""
 SECONDS = (0.0, 0.5, 3.0, 6.0, 20.0, 60.0)
 PORTS = ("zk", "imap", "smtp", "ssh", "disk")
-_KINDS = ("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "renamed", "twice")
+_KINDS = ("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "twice")
 _SERVES = (BOTH, OTHER, {"AUDIO": ("audio", "s3"), "AUDIO2": ("audio", "s3")})
 
 
