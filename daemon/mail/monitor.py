@@ -287,9 +287,9 @@ class MailMonitor:
     def _away(self, error: Exception, seconds: float) -> None:
         if self.away_since is None:
             self.away_since = self._book.now()
-        if self.problem != str(error):
+        said, self.reading, self.problem = self.problem, False, str(error)
+        if said != self.problem:
             log.warning("the mailbox is not read, next try in %.0f s: %s", seconds, error)
-        self.reading, self.problem = False, str(error)
         self._mailbox.close()
 
     def _stand_still(self, why: str) -> None:
