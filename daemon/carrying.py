@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from daemon.directory.model import Directory
+from daemon.jobs.book import Book
 from daemon.jobs.checkip import CheckIp
 from daemon.jobs.macchange import MacChange
 from daemon.jobs.model import Command, Outcome, Request
@@ -17,20 +18,20 @@ from daemon.recordings.desk import Recordings
 from daemon.settings import Settings
 
 
-def works(
-    settings: Callable[[], Settings], recordings: Recordings, begun_by: Callable[[str], str]
-) -> dict[Command, Work]:
-    """What carries out each command; `begun_by` as MacChange says."""
+def works(settings: Callable[[], Settings], recordings: Recordings, book: Book) -> dict[Command, Work]:
+    """What carries out each command. The book has what another node found or began before this one."""
 
     def ramais(request: Request, folder: Path) -> Outcome:
         recordings.settings = settings()  # what may change while running
         return recordings.send(request, folder)
 
-    return {
-        "RAMAIS": ramais,
-        "CHECKIP": CheckIp(settings),
-        "MACCHANGE": MacChange(settings, begun_by=begun_by),
-    }
+    checkip = CheckIp(settings, remember=book.remember, remembered=book.remembered)
+    return {"RAMAIS": ramais, "CHECKIP": checkip, "MACCHANGE": macchange(settings, book)}
+
+
+def macchange(settings: Callable[[], Settings], book: Book) -> MacChange:
+    """The work of MACCHANGE, which also undoes what was given up."""
+    return MacChange(settings, begun_by=book.begun_by)
 
 
 def serves(settings: Settings) -> tuple[str, ...]:

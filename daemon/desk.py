@@ -125,6 +125,7 @@ def _queue(daemon: Wires) -> tuple[Command, ...]:
         cancel=office.cancel,
         pause=office.pause,
         timezone=daemon.timezone,
+        several=not daemon.cluster.alone,
     )
     return (*commands, transfers_command(daemon.requests.traffic.view))
 

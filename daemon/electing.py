@@ -24,7 +24,7 @@ from daemon.jobs.ondisk import Outcomes
 from daemon.jobs.placing import Node, nodes_of
 from daemon.jobs.recordfile import Offloaded
 from daemon.jobs.records import Deposed, RecordStore
-from daemon.jobs.recordzk import ZooKeeperRecords
+from daemon.jobs.recordzk import ZooKeeperRecords, is_lasting
 from daemon.mail.trust import TOO_MANY
 from daemon.member import MemberFacts
 from daemon.outbox.publisher import Publisher
@@ -129,7 +129,7 @@ class Cluster:
         """Where requests stand, for all nodes."""
         if self._agent is None or self._data is None:
             raise RuntimeError("one host has its records in a file")
-        self._claims = Claims(self._data, "/req")
+        self._claims = Claims(self._data, "/req", is_lasting)
         return ZooKeeperRecords(
             self._claims,
             Claims(self._data, "/mails"),
@@ -250,7 +250,7 @@ class Cluster:
         numbers: dict[str, int | float] = {}
         if self._roles is not None:
             numbers["ha.role_changes"] = self._roles.changes
-            numbers["ha.role_change_s"] = round(self._roles.last_seconds, 3)
+            numbers["ha.role_change_ms"] = round(self._roles.last_seconds * 1000, 1)
         if self._succession is not None:
             writer, pruner = self._succession.writer.status(), self._succession.pruner.status()
             for part, said in (("marks", writer), ("pruner", pruner)):

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from daemon.carrying import colleagues, limits_of, works
+from daemon.carrying import colleagues, limits_of, macchange, works
 from daemon.directory.model import Directory
 from daemon.electing import Cluster
 from daemon.errors import TransientError
@@ -29,7 +29,6 @@ from daemon.jobs.courier import Courier
 from daemon.jobs.dispatcher import Dispatcher
 from daemon.jobs.failpoints import reach_of
 from daemon.jobs.leftovers import Leftovers
-from daemon.jobs.macchange import MacChange
 from daemon.jobs.office import Office
 from daemon.jobs.ondisk import UntoldSteps
 from daemon.jobs.rebuild import Rebuild
@@ -103,9 +102,8 @@ class Requests:
         self._tokens = TokensFile(now.mail.tokens_file)
         rebuild = None if cluster.alone else Rebuild(self.book, now.node.data_dir)
         self._clerk = Clerk(self.book, work, lambda: policy_of(settings()), rebuild)
-        carried_out = works(settings, self.recordings, self.book.begun_by)
-        undo = MacChange(settings, begun_by=self.book.begun_by).abandon
-        self._leftovers = Leftovers(self.book, work, {"MACCHANGE": undo})
+        carried_out = works(settings, self.recordings, self.book)
+        self._leftovers = Leftovers(self.book, work, {"MACCHANGE": macchange(settings, self.book).abandon})
         self._lanes = (
             Lane("recordings", self.book, carried_out, work),
             Lane("commands", self.book, carried_out, work, leftovers=self._leftovers),
@@ -209,6 +207,8 @@ class Requests:
             yield Problem("answers", f"can't be sent: {self._answers.problem}")
         if self.book.unwritten:
             yield Problem("queue", f"{self.book.unwritten} files can't be written: see the log")
+        if self.recordings.sharer.problem:
+            yield Problem("recordings", self.recordings.sharer.problem)
         if self._leftovers.waiting:
             yield Problem("queue", f"{self._leftovers.waiting} failed commands can't be undone: see the log")
         if mail is None and self._is_paused():

@@ -176,7 +176,7 @@ def health(snapshot: Snapshot) -> tuple[Problem, ...]:
     """What is wrong, in the order of the journey of an event; empty when all is well."""
     problems = [*_of_asterisk(snapshot), *_of_brokers(snapshot)]
     if snapshot.ha is not None and not snapshot.ha.connected:
-        problems.append(Problem("ha", f"{snapshot.ha.backend} is not reachable: no election is possible"))
+        problems.append(Problem("ha", f"{snapshot.ha.backend} is not reachable: nobody can become master"))
     elif snapshot.ha is not None and snapshot.ha.backend != "file" and snapshot.ha.master is None:
         problems.append(Problem("ha", "nobody is master: calls are kept and mails wait until somebody is"))
     if snapshot.mail is not None and not snapshot.mail.reading and snapshot.role == "master":

@@ -173,7 +173,9 @@ class Agent:
                 trouble=part.trouble,
                 barred=part.barred,
             ),
-            advice=problems.advice(self.board.ensemble, leader_here=self.board.leader_here),
+            advice=problems.advice(
+                self.board.ensemble if connected else None, leader_here=self.board.leader_here
+            ),
         )
 
     def status(self) -> Mapping[str, object]:

@@ -31,6 +31,7 @@ from ha.zookeeper import Tree
 log = logging.getLogger("arimonitor.zookeeper")
 
 _TURN = 0.2  # seconds between two looks at `stop`
+_PIECE = 200  # claims that are read in one go where it is not urgent
 _AGAIN = 1.0  # seconds until what could not be read is tried again
 
 
@@ -55,14 +56,28 @@ Changed = Callable[[str, Claim | None, bool], None]
 class Claims:
     """Over one Tree, below `root`. `run` keeps the copy; without it only `cached` and `loaded` are useless.
 
-    Methods that ask ZooKeeper raise Unreachable and NoAuth besides what they say.
+    `lasting` tells data that hardly ever change again: after a cut they are read last. Methods that ask
+    ZooKeeper raise Unreachable and NoAuth besides what they say.
     """
 
     name = "records"
 
-    def __init__(self, tree: Tree, root: str) -> None:
+    def __init__(
+        self,
+        tree: Tree,
+        root: str,
+        lasting: Callable[[bytes], bool] = lambda _: False,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._tree = tree
         self._root = root
+        self._lasting = lasting
+        self._clock = clock
+        self._all = True  # everything is to be read
+        self._keys: set[str] = set()  # these are
+        self._later: list[str] = []  # these are, when there is nothing else to do
+        self._again = 0.0
         self._copy: dict[str, Claim] = {}
         self._listeners: list[Changed] = []
         self._whole: list[Callable[[], None]] = []
@@ -190,8 +205,8 @@ class Claims:
         """How it stands after a change whose answer was lost; raises `error` where that can't be told."""
         if not error.sent:
             raise error
-        until = time.monotonic() + self._tree.session_timeout
-        while (rest := until - time.monotonic()) > 0:
+        until = self._clock() + self._tree.session_timeout
+        while (rest := until - self._clock()) > 0:
             self._connected.wait(rest)
             try:
                 return self.read(key)
@@ -204,34 +219,42 @@ class Claims:
     # -- the copy ------------------------------------------------------------
     def run(self, stop: Event) -> None:
         """Keep the copy up to date until `stop` is set."""
-        again = 0.0
-        whole, keys = not self.loaded, set[str]()
         while not stop.is_set():
-            try:
-                for path in self._told(_TURN):
-                    whole = whole or path is None
-                    folder, _, key = (path or "").removeprefix(self._root + "/").partition("/")
-                    if folder and key:
-                        keys.add(key)
-                if not self._tree.connected or time.monotonic() < again or not (whole or keys):
-                    continue
-                if whole:
-                    whole, keys = False, set()
-                    self.load()
-                    for listener in self._whole:
-                        listener()
-                else:
-                    wanted, keys = sorted(keys), set()
-                    self._read_these(wanted)
-                self.problem = ""
-            except HaError as error:
-                if str(error) != self.problem:
-                    log.warning("the records are read again later: %s", error)
-                self.problem, whole, again = str(error), True, time.monotonic() + _AGAIN
+            self.keep_up(_TURN)
+
+    def keep_up(self, seconds: float) -> None:
+        """One turn of `run`: read what has changed; wait for news at most so many seconds."""
+        try:
+            ready = self._tree.connected and self._clock() >= self._again
+            for path in self._told(0.0 if self._later and ready else seconds):
+                self._all = self._all or path is None
+                folder, _, key = (path or "").removeprefix(self._root + "/").partition("/")
+                if folder and key:
+                    self._keys.add(key)
+            if not ready:
+                return
+            if self._all:
+                self._all, self._keys = False, set()
+                self._later = self._load()
+                for listener in self._whole:
+                    listener()
+            elif self._keys:
+                wanted, self._keys = sorted(self._keys), set()
+                self._read_these(wanted)
+            elif self._later:
+                wanted, self._later = self._later[:_PIECE], self._later[_PIECE:]
+                self._read_these(wanted)
+            else:
+                return
+            self.problem = ""
+        except HaError as error:
+            if str(error) != self.problem:
+                log.warning("the records are read again later: %s", error)
+            self.problem, self._all, self._again = str(error), True, self._clock() + _AGAIN
 
     def _told(self, seconds: float) -> Iterator[str | None]:
         try:
-            yield self._news.get(timeout=seconds)
+            yield self._news.get(timeout=seconds) if seconds else self._news.get_nowait()
             while True:
                 yield self._news.get_nowait()
         except queue.Empty:
@@ -239,6 +262,10 @@ class Claims:
 
     def load(self) -> None:
         """Read all that is below the root into the copy."""
+        self._read_these(self._load())
+
+    def _load(self) -> list[str]:
+        """Read what may have changed; the keys of what hardly has."""
         before = set(self._copy)
         found: list[str] = []
         try:
@@ -246,8 +273,10 @@ class Claims:
                 found += self._tree.children(f"{self._root}/{folder}")
         except NoNode:
             log.debug("there are no records yet")
-        self._read_these([*found, *sorted(before - set(found))])
+        later = {key for key in found if key in self._copy and self._lasting(self._copy[key].data)}
+        self._read_these([*(key for key in found if key not in later), *sorted(before - set(found))])
         self.loaded = True
+        return sorted(later)
 
     def _read_these(self, keys: Sequence[str]) -> None:
         self._reads += len(keys)

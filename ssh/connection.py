@@ -124,7 +124,8 @@ class Connection:
             raise translated from error
         finally:
             watchdog.cancel()
-        client.get_transport().set_keepalive(_KEEPALIVE)
+        if (transport := client.get_transport()) is not None:  # it may be gone again
+            transport.set_keepalive(_KEEPALIVE)
         return cls(place, client)
 
     def __enter__(self) -> Self:

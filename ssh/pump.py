@@ -133,7 +133,7 @@ class Pump:
             passed = (packets_in, packets_out, said)
             self._child = subprocess.Popen(
                 [sys.executable, "-P", "-m", "ssh.pumping", *map(str, passed)],
-                stdin=jobs, stdout=answers, stderr=subprocess.DEVNULL, pass_fds=passed, **common,
+                stdin=jobs, stdout=answers, pass_fds=passed, **common,
             )  # fmt: skip
         except OSError as error:
             raise SshUnreachable(

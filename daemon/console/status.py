@@ -26,9 +26,9 @@ def status_text(now: Snapshot) -> str:
     ]
     if now.ha is not None:
         connected = "connected" if now.ha.connected else "NOT CONNECTED"
-        head.append(("Failover", f"{now.ha.backend}, {connected}, master: {_master(now.ha)}"))
-        nodes = ", ".join(map(_node, now.ha.nodes))
-        if nodes:
+        head.append(("Failover", f"{now.ha.backend}, {connected}, master: {master_of(now.ha)}"))
+        nodes = ", ".join(map(_node, now.ha.nodes)) + ("" if now.ha.connected else " (as last seen)")
+        if now.ha.nodes:
             head.append(("Nodes", nodes))
         if now.ha.reason:
             since = f" (since {_moment(now.ha.since)})" if now.ha.since else ""
@@ -60,7 +60,8 @@ def status_text(now: Snapshot) -> str:
     return "\n\n".join(parts)
 
 
-def _master(ha: HaStatus) -> str:
+def master_of(ha: HaStatus) -> str:
+    """Whom this node takes for the master."""
     return ha.master or ("NOBODY" if ha.connected else "not known")
 
 

@@ -21,7 +21,7 @@ from daemon.jobs import policy
 from daemon.jobs.book import Book, say_waits, wait
 from daemon.jobs.model import Record
 from daemon.jobs.records import Fenced
-from daemon.mail.model import Answer, PutOff, WayOut
+from daemon.mail.model import Answer, Kind, PutOff, WayOut
 from daemon.runtime.backoff import Backoff
 
 log = logging.getLogger("arimonitor.requests")
@@ -230,7 +230,7 @@ class Answering:
     def _notify(self, record: Record) -> None:
         """At most once, as the place in the line."""
         book = self._book
-        record = book.advance(record, lambda r: policy.told(r, "away"))
+        record = book.advance(record, _telling("away"))
         try:
             self._hand_over(self._composer.away(record))
         except (TransientError, PermanentError) as error:
@@ -239,7 +239,7 @@ class Answering:
     def _confirm(self, record: Record, records: Sequence[Record]) -> None:
         """At most once: a confirmation that is lost does less harm than one told twice."""
         book = self._book
-        record = book.advance(record, lambda r: policy.told(r, "queued"))
+        record = book.advance(record, _telling("queued"))
         book.reach("confirming")
         try:
             self._hand_over(self._composer.queued(record, policy.place(record, records)))
@@ -268,6 +268,17 @@ class Answering:
     def status(self) -> dict[str, object]:
         """How many were sent, and what keeps the rest."""
         return {"sent": self.sent, "problem": self.problem}
+
+
+def _telling(kind: Kind) -> Callable[[Record], Record]:
+    """The step of a mail that is told once; Fenced where somebody else, here or on another node, tells it."""
+
+    def step(record: Record) -> Record:
+        if kind in record.told:
+            raise Fenced(f"{kind} is told already")
+        return policy.told(record, kind)
+
+    return step
 
 
 def _pause() -> Backoff:

@@ -20,7 +20,7 @@ import msgspec
 from daemon.errors import TransientError
 from daemon.jobs import placing, policy, requestfile
 from daemon.jobs.failpoints import Reach, nothing
-from daemon.jobs.model import Record, State
+from daemon.jobs.model import Outcome, Record, State
 from daemon.jobs.ondisk import Step, UntoldSteps
 from daemon.jobs.placing import Node
 from daemon.jobs.policy import Limits
@@ -33,6 +33,7 @@ log = logging.getLogger("arimonitor.requests")
 
 SLICE = 0.1  # seconds between two looks at `stop` while waiting
 _CALM = 3  # tries that fail without a word
+_AGAIN = 20  # each so many tries a trouble that lasts is said again
 
 
 class Book:
@@ -115,6 +116,7 @@ class Book:
     def settled(self, generation: int, rebuilt_at: float) -> None:
         """They are, in this generation of epochs."""
         self._generation, self.rebuilt_at = generation, rebuilt_at
+        self._mirrored.clear()
         self.nudge()
 
     def lead(self) -> None:
@@ -160,6 +162,22 @@ class Book:
                 self.refresh()
                 return changed
         raise Fenced(f"{record.request.request_id} is changed faster than it can be read")
+
+    # -- a work under way -----------------------------------------------------
+    def remember(self, request_id: str, found: Outcome) -> None:
+        """What a work has found so far is in its record, before it has an effect: for whoever ends it.
+
+        Raises Fenced where it is another node's by now, TransientError.
+        """
+        record = self.store.read(request_id)
+        if record is None or record.state != "running" or not self.is_mine(record):
+            raise Fenced(f"{request_id} is not worked on by this node any more")
+        self.advance(record, lambda r: msgspec.structs.replace(r, outcome=found))
+
+    def remembered(self, request_id: str) -> Outcome | None:
+        """What an earlier try, here or on another node, has found. Raises TransientError."""
+        record = self.store.read(request_id)
+        return record.outcome if record is not None else None
 
     def conclude(self, record: Record, step: Callable[[Record], Record]) -> Record | None:
         """What a work ended with: as `advance`, but where the records are away it is kept on the disk.
@@ -230,11 +248,13 @@ class Book:
 
     # -- the files ----------------------------------------------------------
     def write(self, record: Record) -> None:
-        """Its file says what the record says; where the disk refuses, later. Another node's has none here."""
-        folder = policy.folder_of(record)
-        if folder is None or not self.is_mine(record):
+        """Its file says what the record says; where the disk refuses, later. Another node's has none here.
+
+        Somebody else of this process may have written a newer state meanwhile: then that stays.
+        """
+        folder, request_id = policy.folder_of(record), record.request.request_id
+        if folder is None or not self.is_mine(record) or record.version < self._mirrored.get(request_id, 0):
             return
-        request_id = record.request.request_id
         self._mirrored[request_id] = record.version
         try:
             self.call(self.spool.put, request_id, folder, requestfile.encode(record, self.zone))
@@ -248,11 +268,14 @@ class Book:
     def mirror(self) -> None:
         """The files of this node's own records that were not written as they are now (taken over, told)."""
         records = {record.request.request_id: record for record in self.own()}
-        self._mirrored = {name: seen for name, seen in self._mirrored.items() if name in records}
         for name, record in records.items():
             passing = record.state == "accepted" and not record.waits_for
             if self._mirrored.get(name) != record.version and not passing:
                 self.write(record)
+
+    def forgotten(self) -> None:
+        """Records have gone; where one of the same id is made, its file begins anew."""
+        self._mirrored = {name: seen for name, seen in self._mirrored.items() if self.store.known(name)}
 
     def supersede(self, record: Record) -> None:
         """What this node's queue has of another node's request is put away into superseded/."""
@@ -318,8 +341,9 @@ class Book:
 
 def say_waits(name: str, seconds: float, trouble: Backoff, error: TransientError) -> None:
     """That a service waits: a warning once it has lasted (at a start ZooKeeper is connected in a moment)."""
-    level = logging.WARNING if trouble.attempts > _CALM else logging.DEBUG
-    log.log(level, "%s waits %.1f s: %s", name, seconds, error)
+    aloud = trouble.attempts == _CALM + 1 or trouble.attempts % _AGAIN == 0
+    level = logging.WARNING if aloud else logging.DEBUG
+    log.log(level, "the service %s is tried again in %.1f s: %s", name, seconds, error)
 
 
 def wait(stop: Event, wake: Event, seconds: float) -> None:

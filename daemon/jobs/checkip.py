@@ -1,8 +1,9 @@
 """CHECKIP: in which jails of a server's fail2ban an address is, since when, why; it is let out. Adapter.
 
-What was found is on disk before anything is lifted, so that a repetition after
-a crash still tells what the first run did. Nothing but the address comes from
-the requester, and it goes to the server in its canonical form.
+What was found is on disk, and in the request's record, before anything is
+lifted, so that a repetition after a crash, or on the other node, still tells
+what the first run did. Nothing but the address comes from the requester, and
+it goes to the server in its canonical form.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from daemon.jobs import fail2ban
 from daemon.jobs.journal import Journal
 from daemon.jobs.model import IpChecked, Jail, Request
 from daemon.jobs.servers import choose, execute, last_words, session
+from daemon.machines.reach import Reach, reached
 from daemon.settings import ServerSettings, Settings
 from ssh.connection import Connection, Output
 
@@ -36,10 +38,23 @@ class CheckIp:
     """The work of CHECKIP. `passed` is called after each step: a test ends the process there."""
 
     def __init__(
-        self, settings: Callable[[], Settings], passed: Callable[[str], object] = str, seconds: float = 60.0
+        self,
+        settings: Callable[[], Settings],
+        passed: Callable[[str], object] = str,
+        seconds: float = 60.0,
+        reach: Reach = reached,
+        remember: Callable[[str, IpChecked], object] = lambda *_: None,
+        remembered: Callable[[str], object] = lambda _: None,
     ) -> None:
-        """`seconds` is for all of it."""
+        """`seconds` is for all of it. `reach` opens a connection.
+
+        `remember` keeps what was found where another node finds it that has to end the request
+        (`remembered`); its error ends the work before anything is lifted.
+        """
         self._settings = settings
+        self._reach = reach
+        self._remember = remember
+        self._remembered = remembered
         self._seconds = seconds
         self._passed = passed
 
@@ -51,15 +66,17 @@ class CheckIp:
             raise RequestError(f"{text[:64]!r} is no IP address", "ip-invalid", ip=text[:64])
         server = choose(request, self._settings())
         journal = Journal(folder, "checkip.json")
-        with session(server) as connection:
+        with session(server, self._reach) as connection:
             guard = _Guard(connection, server, time.monotonic() + self._seconds)
             found = {name: guard.look(name, ip) for name in guard.jails()}
             self._passed("looked")
-            known = _noted(journal)
+            known = {**_banned(self._remembered(request.request_id)), **_noted(journal)}
             for name, jail in known.items():
                 if name in found and not found[name].banned:
                     found[name] = jail  # an earlier run found it banned, and let it out
             journal.write({"jails": [msgspec.to_builtins(jail) for jail in found.values() if jail.banned]})
+            if any(jail.banned for jail in found.values()):
+                self._remember(request.request_id, IpChecked(str(ip), server.name, tuple(found.values())))
             self._passed("noted")
             for name, jail in found.items():
                 if jail.banned:
@@ -86,6 +103,11 @@ def _noted(journal: Journal) -> dict[str, Jail]:
     except msgspec.ValidationError as error:
         raise TransientError(f"the notes of an earlier run make no sense: {error}") from error
     return {jail.name: jail for jail in jails}
+
+
+def _banned(found: object) -> dict[str, Jail]:
+    """The jails in which an earlier run found the address."""
+    return {jail.name: jail for jail in found.jails if jail.banned} if isinstance(found, IpChecked) else {}
 
 
 class _Guard:

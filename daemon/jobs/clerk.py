@@ -22,6 +22,7 @@ from daemon.runtime.backoff import Backoff
 log = logging.getLogger("arimonitor.requests")
 
 EVERY = 1.0  # seconds between two looks into pending/
+_ENDING = 10.0  # seconds that who has sent the last answer needs at most to say that nothing is left to do
 _KEEP = 14 * 86_400.0  # seconds that a finished request is remembered
 _KEEP_REFUSED = 90 * 86_400.0  # seconds that a refused or superseded file is kept
 _HOUR = 3600.0
@@ -75,7 +76,7 @@ class Clerk:
 
     def _recover(self) -> None:
         book = self._book
-        book.call(clear, self._work)
+        book.call(clear, self._work, frozenset(book.active))
         book.tell()
         for record in book.own():
             self._again(record)
@@ -115,9 +116,11 @@ class Clerk:
             book.assign(record)
 
     def _end(self, record: Record) -> None:
-        """Answered, and without a mail that the mailbox's service would move: a crash came between."""
+        """Answered, and without a mail that the mailbox's service would move: a crash or a lost call came
+        between."""
         if record.state == "replied" and not record.uid:
-            self._book.advance(record, lambda r: policy.finished(r, self._book.now()))
+            book = self._book
+            book.write(book.advance(record, lambda r: policy.finished(r, book.now())))
 
     # -- a look ----------------------------------------------------------------
     def _round(self) -> None:
@@ -129,8 +132,11 @@ class Clerk:
         if not book.paused:
             self._in_tray.empty()
         now = book.now()
-        for record in book.own("accepted", "running", "produced", "replying"):
-            if record.state != "accepted":
+        for record in book.own("accepted", "running", "produced", "replying", "replied"):
+            if record.state == "replied":
+                if now - record.changed_at > _ENDING:
+                    self._end(record)
+            elif record.state != "accepted":
                 self._look_again(record)
             elif not record.uid or now - record.accepted_at > 10:  # else the mailbox's service does
                 self._assign(record)
@@ -171,6 +177,7 @@ class Clerk:
         if book.mastership.valid():
             keep = None if book.in_mailbox is None else sorted(book.in_mailbox)
             forgotten = len(book.store.forget(book.now() - _KEEP, keep, book.mastership.epoch))
+        book.forgotten()
         aged = book.call(book.spool.aged, book.now() - _KEEP)
         unknown = [request_id for request_id in aged if not book.store.known(request_id)]
         files = book.call(book.spool.forget, unknown, book.now() - _KEEP_REFUSED)

@@ -21,7 +21,7 @@ from daemon.errors import PermanentError, TransientError
 from daemon.jobs import requestfile
 from daemon.jobs.model import Record
 from daemon.jobs.spool import FOLDERS
-from daemon.machines.reach import place_of, reached
+from daemon.machines.reach import Reach, place_of, reached
 from daemon.settings import PeerSettings, Settings
 from ssh.errors import AlreadyThere
 from ssh.transfer import Files
@@ -39,12 +39,13 @@ _SAME: Final = (
 class Courier:
     """One for the node; many greenlets may `send` at once, each over a connection of its own."""
 
-    def __init__(self, settings: Settings, *, timeout: float = TIMEOUT) -> None:
+    def __init__(self, settings: Settings, *, timeout: float = TIMEOUT, reach: Reach = reached) -> None:
         self._peers = {peer.name: peer for peer in settings.peer}
         self._node = settings.node.name
         self._queue = settings.queue.dir
         self._zone = ZoneInfo(settings.node.timezone)
         self._timeout = timeout
+        self._reach = reach
         self.sent = 0
 
     def send(self, record: Record, peer: str) -> None:
@@ -67,7 +68,7 @@ class Courier:
 
     def _put(self, peer: PeerSettings, request_id: str, data: bytes) -> None:
         queue = Path(peer.queue_dir or self._queue)
-        with reached(place_of(peer, self._timeout)) as connection:
+        with self._reach(place_of(peer, self._timeout)) as connection:
             files = Files(connection)
             if _is_there(files, queue, request_id, data):
                 return

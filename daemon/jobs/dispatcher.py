@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 from threading import Event
 
 from daemon.errors import PermanentError, TransientError
@@ -24,6 +25,7 @@ log = logging.getLogger("arimonitor.requests")
 
 _IDLE = 5.0  # seconds between two looks when nobody calls
 _FIRST, _CAP = 1.0, 60.0  # seconds between two tries with a node that could not be reached
+_GRACE = 3.0  # seconds that a node may be away (a restart takes one) before a request says that it waits
 
 
 class Dispatcher:
@@ -31,12 +33,14 @@ class Dispatcher:
 
     name = "queue-peer"
 
-    def __init__(self, book: Book, courier: Courier) -> None:
+    def __init__(self, book: Book, courier: Courier, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._book = book
+        self._clock = clock
         self._courier = courier
         self._wake = book.wake()
         self._pauses: dict[str, Backoff] = {}
         self._not_before: dict[str, float] = {}
+        self._away: dict[str, float] = {}
         self._sent = 0
 
     def run(self, stop: Event) -> None:
@@ -57,6 +61,8 @@ class Dispatcher:
         book = self._book
         if book.paused or not book.is_settled:
             return _IDLE
+        here = {node.name for node in book.nodes() if node.here}
+        self._away = {name: since for name, since in self._away.items() if name not in here}
         for record in book.own("accepted"):
             if stop.is_set():
                 break
@@ -66,15 +72,16 @@ class Dispatcher:
             try:
                 if node.here:
                     self._give(record, node)
-                else:
+                elif self._clock() - self._away.setdefault(node.name, self._clock()) >= _GRACE:
                     self._wait(record, node, f"{node.name} is away")
             except Fenced as error:
                 log.info("%s: somebody else has moved a request on: %s", self.name, error)
-        waits = [until - time.monotonic() for until in self._not_before.values()]
-        return min([_IDLE, *(max(0.1, each) for each in waits)])
+        moments = [*self._not_before.values(), *(since + _GRACE for since in self._away.values())]
+        waits = [moment - self._clock() for moment in moments]
+        return min([_IDLE, *(max(0.1, each) for each in waits if each > 0)])
 
     def _give(self, record: Record, node: Node) -> None:
-        if time.monotonic() < self._not_before.get(node.name, 0.0):
+        if self._clock() < self._not_before.get(node.name, 0.0):
             return
         book, request_id = self._book, record.request.request_id
         current = book.store.read(request_id)
@@ -84,7 +91,7 @@ class Dispatcher:
             self._courier.send(current, node.name)
         except (TransientError, PermanentError) as error:
             pause = self._pauses.setdefault(node.name, Backoff(first=_FIRST, cap=_CAP)).next()
-            self._not_before[node.name] = time.monotonic() + pause
+            self._not_before[node.name] = self._clock() + pause
             self._wait(current, node, f"{node.name} can't be reached: {error}")
             return
         self._pauses.pop(node.name, None)

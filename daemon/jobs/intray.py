@@ -113,13 +113,22 @@ class InTray:
         if not book.call(book.spool.waits, dropped.name):
             return  # its own file, which has moved on meanwhile
         writer = self._writer(dropped)
-        if writer and (writer != book.owner or not book.is_mine(known)):
-            book.supersede(known)  # it came late, or was here before another node did it
+        if book.is_mine(known) and writer and writer != book.owner:
+            book.write(known)  # it was brought late
+            return
+        if not book.is_mine(known) and (writer or self._is_left(dropped, known)):
+            book.supersede(known)  # it was here before another node did it
             return
         others = [r.request.request_id for r in book.store.latest(100_000)]
         fresh = book.call(book.spool.free_id, request.request_id, others)
         request = msgspec.structs.replace(request, request_id=fresh)
         self._take_in(dropped, msgspec.structs.replace(record, request=request))
+
+    def _is_left(self, dropped: Dropped, known: Record) -> bool:
+        """Whether it is the file that was taken in and given away: a crash came before it was put away."""
+        book = self._book
+        superseded = book.call(book.spool.is_superseded, known.request.request_id)
+        return dropped.source == known.source and not superseded
 
     def _writer(self, dropped: Dropped) -> str:
         """The node that wrote it; "": a person did, or this node is alone."""

@@ -32,6 +32,7 @@ from daemon.jobs.journal import Journal
 from daemon.jobs.model import ExtensionMoved, Request
 from daemon.jobs.provisioning import belongs, file_name, is_extension, is_mac, with_mac
 from daemon.jobs.servers import REFUSED, choose, last_words, session
+from daemon.machines.reach import Reach, reached
 from daemon.settings import ServerSettings, Settings
 from ssh.connection import Connection
 from ssh.errors import AlreadyThere, NoSuchFile, SshError, SshRefused
@@ -68,10 +69,19 @@ class _Move:
         return f".{self.new.rpartition('/')[2]}.{self.request_id}.part"
 
 
+@dataclass(slots=True)
+class _Done:
+    """Which steps are this run's own, or were found done by an earlier one: only they are undone."""
+
+    written: bool = False
+    kept: bool = False
+
+
 class MacChange:
     """The work of MACCHANGE. `passed` is called after each step: a test ends the process there.
 
-    `begun_by` gives the node from which a request was taken over, "" where it was not.
+    `begun_by` gives the node from which a request was taken over, "" where it was not. `reach` opens a
+    connection.
     """
 
     def __init__(
@@ -79,10 +89,12 @@ class MacChange:
         settings: Callable[[], Settings],
         passed: Callable[[str], object] = str,
         begun_by: Callable[[str], str] = lambda _: "",
+        reach: Reach = reached,
     ) -> None:
         self._settings = settings
         self._passed = passed
         self._begun_by = begun_by
+        self._reach = reach
 
     def __call__(self, request: Request, folder: Path) -> ExtensionMoved:
         """Move it. Raises RequestError (all is as it was) and TransientError; run again it ends the same."""
@@ -91,7 +103,7 @@ class MacChange:
         known = journal.read()
         if known.get("state") != "moved":
             try:
-                with session(move.server) as connection:
+                with session(move.server, self._reach) as connection:
                     known = self._move(Files(connection), move, journal, known)
             except RequestError as error:
                 lost = self._begun_by(move.request_id)
@@ -100,7 +112,7 @@ class MacChange:
                 # An earlier run has begun something there: it is not told that all is as it was.
                 raise TransientError(f"the move has begun, and can't be ended now: {error}") from error
         if "told" not in known:
-            known = {**known, "told": _notified(move)}
+            known = {**known, "told": _notified(move, self._reach)}
             journal.write(known)
         self._passed("told")
         return ExtensionMoved(
@@ -116,10 +128,10 @@ class MacChange:
             if known.get("state") != "begun" and not lost:
                 return True
             move = _understood(request, self._settings())
-            with session(move.server) as connection:
+            with session(move.server, self._reach) as connection:
                 files = Files(connection)
                 known = known or _found(files, move, lost)
-                return not known or self._undo(files, move, journal, known)
+                return not known or self._undo(files, move, journal, known, _Done(True, True))
         except (RequestError, TransientError) as error:
             log.error("request %s may have left a half move behind: %s", request.request_id, error)
             return False
@@ -127,23 +139,26 @@ class MacChange:
     def _move(
         self, files: Files, move: _Move, journal: Journal, known: dict[str, object]
     ) -> dict[str, object]:
-        content = b""
+        content, done = b"", _Done()
         if not known and (lost := self._begun_by(move.request_id)):
             known = _found(files, move, lost)
             if known:
                 journal.write(known)
-        if known.get("state") != "begun" or not _goes_on(files, move, known):
+        if known.get("state") == "begun" and _goes_on(files, move, known):
+            done.written, done.kept = True, _sha256(files, move.old) is None
+        else:
             known, content = _planned(files, move)
             journal.write(known)
         self._passed("begun")
         try:
             if content:
                 _write(files, move, known, content)
+                done.written = True
             self._passed("written")
-            _keep_old(files, move, known)
+            done.kept = _keep_old(files, move, known) or done.kept
             self._passed("kept")
         except (SshError, RequestError):
-            self._undo(files, move, journal, known)
+            self._undo(files, move, journal, known, done)
             raise
         known = {**known, "state": "moved"}
         journal.write(known)
@@ -154,13 +169,21 @@ class MacChange:
         self._passed("moved")
         return known
 
-    def _undo(self, files: Files, move: _Move, journal: Journal, known: dict[str, object]) -> bool:
-        """Back to how it was, as far as it is ours; False: the server is away, the next run sees to it."""
+    def _undo(
+        self, files: Files, move: _Move, journal: Journal, known: dict[str, object], done: _Done
+    ) -> bool:
+        """Back to how it was, as far as it is ours; False: the server is away, the next run sees to it.
+
+        A node that was frozen may find what it did not do itself: the one that took its request over has
+        ended the move, and told it.
+        """
         try:
-            _end_rename(files, move, known)
-            if _sha256(files, move.old) is None and _sha256(files, move.backup) == known["old"]:
-                files.rename(move.backup, move.old)
-            if _sha256(files, move.old) is not None and _sha256(files, move.new) == known["new"]:
+            if done.kept:
+                _end_rename(files, move, known)
+                if _sha256(files, move.old) is None and _sha256(files, move.backup) == known["old"]:
+                    files.rename(move.backup, move.old)
+            left = done.written and _sha256(files, move.old) is not None
+            if left and _sha256(files, move.new) == known["new"]:
                 files.remove(move.new)
             with contextlib.suppress(SshRefused):  # where we may not write, there is none
                 files.remove(f"{move.new.rpartition('/')[0]}/{move.temporary}")
@@ -185,17 +208,18 @@ def _write(files: Files, move: _Move, known: dict[str, object], content: bytes) 
         ) from error  # fmt: skip
 
 
-def _keep_old(files: Files, move: _Move, known: dict[str, object]) -> None:
-    """The old file gets its other name, if it is still the one that was looked at."""
+def _keep_old(files: Files, move: _Move, known: dict[str, object]) -> bool:
+    """The old file gets its other name, if it is still the one that was looked at; False: it has it."""
     old = _sha256(files, move.old)
     try:
         if old == known["old"]:
             files.rename(move.old, move.backup)
-            return
+            return True
     except AlreadyThere as error:
         raise _changed_meanwhile(move) from error
     if old is not None or _sha256(files, move.backup) != known["old"]:
         raise _changed_meanwhile(move)
+    return False
 
 
 def _changed_meanwhile(move: _Move) -> RequestError:
@@ -309,13 +333,13 @@ def _end_rename(files: Files, move: _Move, known: dict[str, object]) -> None:
         files.remove(move.backup)
 
 
-def _notified(move: _Move) -> bool:
+def _notified(move: _Move, reach: Reach) -> bool:
     """Whether the phone could be told; that it could not is no failure: it fetches at its next start."""
     if not move.server.notify_command:
         return False
     argv = [word.replace("{extension}", move.extension) for word in move.server.notify_command]
     try:
-        with session(move.server) as connection:
+        with session(move.server, reach) as connection:
             return _told(connection, argv, move)
     except (ArimonitorError, SshError) as error:
         log.warning("the phone of %s could not be told: %s", move.extension, error)

@@ -79,6 +79,7 @@ class ZooKeeperRecords:
         self._cache = RecordCache()
         self._in_memory: dict[str, Outcome] = {}
         self._tried: dict[str, int] = {}
+        self._forgiven: set[str] = set()  # mails whose last try was none, which could not be said
         self._listeners: list[Callable[[], None]] = []
         claims.on_change(self._changed)
         claims.on_whole(self._tell)
@@ -185,11 +186,12 @@ class ZooKeeperRecords:
                 found = self._tries.read(key)
                 if found is None:
                     continue
-                count = int(found.data.split()[0]) + 1
+                count = int(found.data.split()[0]) + (uid not in self._forgiven)
                 try:
                     self._tried[uid] = self._tries.change(key, f"{count} {mine}".encode(), found.version)
                 except ClaimStale:
                     continue
+                self._forgiven.discard(uid)
                 return count
         raise TransientError("the tries of a mail are counted by somebody else too")
 
@@ -203,6 +205,9 @@ class ZooKeeperRecords:
                 self._tries.delete(_key(uid), version)
             except ClaimStale:
                 log.debug("another node tries the mail %s", ascii(uid))
+            except HaError:
+                self._forgiven.add(uid)
+                raise
 
     def paused(self) -> bool:
         """As RecordStore says; until it is known, requests stand still."""
@@ -287,3 +292,8 @@ def _record(claim: Claim) -> Record:
 
 def _key(uid: str) -> str:
     return hashlib.sha256(uid.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def is_lasting(data: bytes) -> bool:
+    """Whether a record is final: for Claims."""
+    return b'"state":"done"' in data or b'"state":"failed"' in data

@@ -111,7 +111,8 @@ def decode(data: bytes, stem: str) -> dict[str, Any]:
 def record_of(data: bytes, folder: policy.Folder) -> Record | None:
     """A record again from the file that a node wrote; None: it is no such file.
 
-    What the file does not have (outcome, mail, which mails were sent) is not in the record either.
+    What the file does not have (outcome, mail, which mails were sent) is not in the record either. One that
+    was begun is like one that was taken over: what was done is looked for before it is done again.
     """
     try:
         value = json.loads(data)
@@ -145,6 +146,7 @@ def record_of(data: bytes, folder: policy.Folder) -> Record | None:
         note=str(result.get("message") or "") if failure else "",
         source=policy.REBUILT,
         told=policy.TOLD_BEFORE,
+        taken_from=owner if folder == "processing" else "",
     )
 
 
@@ -159,7 +161,8 @@ def written_by(data: bytes, node: str) -> str:
     brought = value.get("brought_by")
     if isinstance(brought, str) and brought:
         return brought
-    return node if (value.get("status"), value.get("owner")) == ("pending", node) else ""
+    owner = value.get("owner") or value.get("accepted_by")  # nobody's yet: whoever took it in wrote it
+    return node if (value.get("status"), owner) == ("pending", node) else ""
 
 
 def subject_of(value: Mapping[str, Any]) -> tuple[str, str]:

@@ -136,7 +136,7 @@ class Lane:
         book.reach("produced" if record.state == "produced" else "requeued")
         book.write(record)
         book.nudge()
-        if fresh or record.outcome is not None:
+        if fresh or (record.state == "produced" and record.outcome is not None):
             book.call(_remove, folder)
         elif record.state == "produced" and self._leftovers is not None:
             self._leftovers.given_up(record.request.request_id)
@@ -163,6 +163,8 @@ class Lane:
         except TransientError as error:
             why = str(error)
             log.warning("request %s: try %d failed: %s", request.request_id, record.attempt, why)
+        except Fenced:  # another node has it by now
+            raise
         # A mistake in a command's work must not take the lane with it: it counts as a failed try.
         except Exception as error:
             why = f"{type(error).__name__} in the work"
@@ -180,12 +182,16 @@ class Lane:
         return {"working": self._working, "tries": self._tries}
 
 
-def clear(folder: Path) -> None:
-    """Take away what crashed works on recordings left; make the folder. Raises TransientError."""
+def clear(folder: Path, active: frozenset[str]) -> None:
+    """Take away what crashed works on recordings left; make the folder. Raises TransientError.
+
+    `active`: the ids that are worked on already.
+    """
     try:
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
         for left in folder.glob("*.*"):  # a command's has no dot, and may have something to undo
-            _remove(left)
+            if left.stem not in active:
+                _remove(left)
     except OSError as error:
         raise TransientError(f"the folder {folder} can't be made: {error.strerror}") from error
 

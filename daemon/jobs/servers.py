@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 
 from daemon.errors import PermanentError, RequestError
 from daemon.jobs.model import Request
-from daemon.machines.reach import place_of, reached
+from daemon.machines.reach import Reach, place_of, reached
 from daemon.settings import ServerSettings, Settings
 from ssh.connection import Connection, Output
 from ssh.errors import SshError
@@ -58,10 +58,10 @@ def _of_sender(request: Request, settings: Settings) -> tuple[str, ...]:
 
 
 @contextlib.contextmanager
-def session(server: ServerSettings) -> Iterator[Connection]:
+def session(server: ServerSettings, reach: Reach = reached) -> Iterator[Connection]:
     """A connection for the block. Raises TransientError, and RequestError for what was refused."""
     try:
-        with reached(place_of(server)) as connection:
+        with reach(place_of(server)) as connection:
             yield connection
     except RequestError:
         raise

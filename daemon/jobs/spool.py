@@ -58,8 +58,9 @@ class Spool:
         try:
             for folder in FOLDERS:
                 (self.root / folder).mkdir(mode=0o750, parents=True, exist_ok=True)
-                for leftover in (self.root / folder).glob(".*.part"):
-                    leftover.unlink(missing_ok=True)
+                for name in os.listdir(self.root / folder):
+                    if name.startswith(".") and name.endswith(".part"):
+                        _remove(self.root / folder / name)
         except OSError as error:
             raise self._trouble(error) from error
 
@@ -136,6 +137,10 @@ class Spool:
             raise self._trouble(error) from error
         return found
 
+    def is_superseded(self, request_id: str) -> bool:
+        """Whether its file was put away here, since another node has it."""
+        return (self.root / "superseded" / f"{request_id}.json").exists()
+
     def holds(self, request_id: str) -> bool:
         """Whether its file waits or is worked on here."""
         return any(
@@ -145,7 +150,8 @@ class Spool:
     def working(self) -> list[str]:
         """The ids of the files in processing/."""
         try:
-            return [path.stem for path in (self.root / "processing").glob("*.json")]
+            names = os.listdir(self.root / "processing")
+            return [name.removesuffix(".json") for name in names if name.endswith(".json")]
         except OSError as error:
             raise self._trouble(error) from error
 

@@ -70,8 +70,9 @@ class Takeover:
             raise NotAllowed("this node is not the master: ask the one that is")
         records = self._of(node)
         moved = sum(self._take(record, node, nodes) for record in records)
-        left = len(records) - moved
-        return f"{moved} requests of {node} are taken over" + (f", {left} wait for it" if left else "")
+        wait_for_it = sum(record.waits_for == node for record in self._unfinished())
+        rest = f"; {wait_for_it} wait for it: nobody else has their recordings" if wait_for_it else ""
+        return f"{moved} requests of {node} are taken over{rest}"
 
     def _round(self) -> None:
         now, nodes = self._clock(), self._book.nodes()

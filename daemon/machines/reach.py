@@ -9,12 +9,15 @@ SshUnreachable is a TransientError, SshRefused a PermanentError.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from daemon.errors import PermanentError, TransientError
 from daemon.settings import PeerSettings, ServerSettings
 from ssh.connection import Connection, Place
 from ssh.errors import HostKeyRefused, LoginRefused, SshError, SshRefused
+
+Reach = Callable[[Place], contextlib.AbstractContextManager[Connection]]
+"""`reached`, or what a test puts in its place."""
 
 TIMEOUT = 10.0
 """Seconds for each step of a connection."""

@@ -52,7 +52,7 @@ LIVENESS: Final = 120.0
 """Seconds of IDLE after which the server is asked whether it is there; RFC 2177 allows 29 minutes."""
 FIRST_ROUND: Final = 3.0
 """The first is short: what came together with the begin of IDLE is told at its end only."""
-SLICE: Final = 1.0
+SLICE: Final = 0.2
 """Seconds until `stop` is noticed."""
 PER_LOOK: Final = 50
 """Mails that are fetched in one look; the rest comes in the next, which is at once."""
@@ -78,8 +78,10 @@ class ImapMailbox:
         poll: float,
         offload: Offload,
         clock: Callable[[], float] = time.time,
+        connect: Callable[[Access], ImapLink] = ImapLink,
     ) -> None:
         self.access = access
+        self._connect = connect
         self._folder, self._done, self._aside = folder, done, aside
         self._max_age, self._poll = max_age, poll
         self._offload, self._clock = offload, clock
@@ -194,7 +196,7 @@ class ImapMailbox:
         if wait > 0:
             raise LoginRefused(f"{self.access} refused the login; it is tried again in {wait:.0f} s")
         try:
-            self._link = ImapLink(self.access)
+            self._link = self._connect(self.access)
         except LoginRefused:
             self._not_before = time.monotonic() + self._refusals.next()
             raise

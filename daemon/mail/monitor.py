@@ -175,7 +175,6 @@ class MailMonitor:
 
     def _decide(self, letter: Letter, incoming: Incoming) -> None:
         book = self._book
-        book.lead()
         book.reach("fetched")
         book.statistics.mails += 1
         now = datetime.fromtimestamp(book.now(), UTC)
@@ -203,6 +202,7 @@ class MailMonitor:
         record = msgspec.structs.replace(record, request=request)
         if letter.received < book.rebuilt_at:
             record = msgspec.structs.replace(record, source=policy.REBUILT, told=policy.TOLD_BEFORE)
+        book.lead()
         if book.create(record):
             log.info(
                 "mail of %s is accepted as %s: %s",

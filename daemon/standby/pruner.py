@@ -47,9 +47,9 @@ class Pruner:
             try:
                 self.step(time.monotonic())
             except TransientError as error:
-                if str(error) != self._trouble:
-                    self._trouble = str(error)
+                if not self._trouble:
                     log.warning("what the master has published can't be learnt, trying again: %s", error)
+                self._trouble = str(error)
             else:
                 self._trouble = ""
 

@@ -95,8 +95,9 @@ class Succession:
             sentence = f"nobody has published before: {self._waiting()} messages go out"
         else:
             how = "in order" if head.clean else "without a last word"
+            who = "this node's mastership before" if head.node == self._node else head.node
             sentence = (
-                f"{head.node} has ended {how} (epoch {spelled(head.epoch)}): {dropped} more messages were"
+                f"{who} has ended {how} (epoch {spelled(head.epoch)}): {dropped} more messages were"
                 f" published by it, {self._waiting()} go out now"
             )
         log.info("%s", sentence)

@@ -55,6 +55,7 @@ class MarkWriter:
         self._waiting: list[str] = []
         self._writing = Lock()
         self._trouble = ""
+        self._troubled: Callable[[], object] | None = None
         self._written = self._writes = self._left_out = 0
 
     def begin(self, head: Block | None, epoch: int) -> None:
@@ -105,15 +106,16 @@ class MarkWriter:
         try:
             part()
         except TransientError as error:
-            if str(error) != self._trouble:
-                self._trouble = str(error)
+            if not self._trouble:
                 log.warning("the standby can't be told what is published, trying again: %s", error)
+            self._trouble, self._troubled = str(error), part
         except Deposed as error:
             # The agent learns it too and ends this service; until then nothing of it is written.
             self._deposed = True
             log.warning("another node is master: what this one published is not told any more (%s)", error)
         else:
-            self._trouble = ""
+            if self._troubled == part:  # the other one has perhaps had nothing to do
+                self._trouble = ""
 
     def _answer(self) -> None:
         self._answerer.step(self._epoch)

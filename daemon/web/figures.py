@@ -72,7 +72,9 @@ OF_NODE = (
 
 OF_CLUSTER = (
     Figure("ha.role_changes", "arimonitor_role_changes_total", "Times this node changed its role."),
-    Figure("ha.role_change_s", "arimonitor_role_change_seconds", "How long the last change of role took."),
+    Figure(
+        "ha.role_change_ms", "arimonitor_role_change_seconds", "How long the last change of role took.", 1e-3
+    ),
     Figure(
         "marks.waiting", "arimonitor_marks_waiting", "Published messages that standbys are not told of yet."
     ),

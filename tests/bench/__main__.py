@@ -25,6 +25,7 @@ PARTS = {
     "recordings": "Recordings: search, index, MP3, ZIP",
     "sftp": "Files between hosts: put and get of 200 MB over SSH",
     "requests": "Requests by mail: from the mail to the answer",
+    "records": "A request's records in ZooKeeper",
 }
 
 

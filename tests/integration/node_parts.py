@@ -18,6 +18,7 @@ from daemon.jobs.book import Book
 from daemon.jobs.clerk import Clerk
 from daemon.jobs.composer import MailComposer
 from daemon.jobs.dispatcher import Dispatcher
+from daemon.jobs.failpoints import nothing
 from daemon.jobs.model import NothingFound, Outcome, Record, Request
 from daemon.jobs.ondisk import UntoldSteps
 from daemon.jobs.placing import Node
@@ -26,12 +27,16 @@ from daemon.jobs.rebuild import Rebuild
 from daemon.jobs.records import RecordStore
 from daemon.jobs.runner import Lane
 from daemon.jobs.spool import Spool
-from daemon.mail.maildir import MaildirWayOut
+from daemon.mail.maildir import MaildirBox, MaildirWayOut
+from daemon.mail.monitor import MailMonitor
 from daemon.mail.policy import policy_of
+from daemon.mail.tokens import Tokens
+from daemon.runtime.offload import Offload
 from daemon.runtime.service import Service
 from daemon.settings import Settings
-from tests.servers.mails import PERSON, settings
+from tests.servers.mails import PERSON, mail, settings
 
+RAMAIS = "RAMAIS=1121 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
 FOLDERS = ("pending", "processing", "completed", "failed", "superseded")
 
 
@@ -89,6 +94,7 @@ class NodeParts:
         *,
         lease: Lease | None = None,
         works: Mapping[str, Any] | None = None,
+        reach: Callable[[str], None] = nothing,
     ) -> None:
         self.name = name
         self.lease = lease or Lease()
@@ -112,6 +118,7 @@ class NodeParts:
             limits=lambda: self.limits,
             nodes=cluster.nodes,
             untold=UntoldSteps(folder / "untold"),
+            reach=reach,
         )
         carried_out: Any = works or {"RAMAIS": self._carry_out, "CHECKIP": self._carry_out}
         self.rebuild = Rebuild(self.book, folder)
@@ -190,3 +197,25 @@ class NodeParts:
         except TransientError:
             return False
         return found is not None and found.state == state
+
+
+@contextmanager
+def reading(node: NodeParts, inbox: Path) -> Iterator[MailMonitor]:
+    """The node reads this mailbox, and its services run."""
+    pool = Offload(1)
+    box = MaildirBox(inbox, pool, poll=0.05)
+    rules = policy_of(node.settings)
+    monitor = MailMonitor(box, node.book, lambda: rules, lambda: Tokens(()), held=0.05)
+    try:
+        with node.running(monitor):
+            yield monitor
+    finally:
+        pool.close()
+
+
+def put(inbox: Path, name: str) -> None:
+    """A mail that asks for recordings."""
+    for folder in ("tmp", "new", "cur"):
+        (inbox / folder).mkdir(parents=True, exist_ok=True)
+    (inbox / "tmp" / name).write_bytes(mail(RAMAIS, ident=name))
+    (inbox / "tmp" / name).rename(inbox / "new" / name)

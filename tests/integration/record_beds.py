@@ -22,7 +22,7 @@ import msgspec
 from daemon.jobs.ondisk import Outcomes
 from daemon.jobs.recordfile import RecordFile
 from daemon.jobs.records import Fenced, RecordStore
-from daemon.jobs.recordzk import ZooKeeperRecords
+from daemon.jobs.recordzk import ZooKeeperRecords, is_lasting
 from ha.board import Board
 from ha.claims import Claims
 from ha.operations import ANY
@@ -107,12 +107,12 @@ class ZooKeeperBed:
 
     def open(self, owner: str = "AUDIO", hosts: str = "", folder: Path | None = None) -> ZooKeeperRecords:
         tree = self.tree(hosts)
-        self.claims = Claims(tree, "/req")
+        self.claims, self.tries = Claims(tree, "/req", is_lasting), Claims(tree, "/mails")
         board = Board(tree, owner, lambda: "")
         outcomes = Outcomes((folder or self._folder) / "outcomes")
         store = ZooKeeperRecords(
             self.claims,
-            Claims(tree, "/mails"),
+            self.tries,
             board,
             outcomes,
             here,

@@ -256,6 +256,26 @@ def test_the_copy_follows(zookeeper: Ensemble, clients: Clients) -> None:
         assert ("a", b"2", False) in told
 
 
+def test_what_lasts_is_read_last_and_is_read(zookeeper: Ensemble, clients: Clients) -> None:
+    writer = clients.claims()
+    for number in range(250):
+        writer.create(f"old{number}", b"done")
+    writer.create("open", b"1")
+    with Relay(zookeeper.servers[0].place.client) as relay:
+        tree = clients.connected(f"127.0.0.1:{relay.port}")
+        claims = Claims(tree, "/req", lasting=lambda data: data == b"done")
+        seen: list[str] = []
+        with running(claims):
+            claims.on_change(lambda key, _claim, _own: seen.append(key))
+            relay.silence()
+            relay.cut()
+            for key in ("old1", "old249", "open"):
+                writer.change(key, b"again", 0)
+            wait_until(lambda: len(seen) >= 3, "what happened meanwhile is seen")
+    assert seen[0] == "open"
+    assert sorted(seen) == ["old1", "old249", "open"]
+
+
 def test_many_are_read_at_once(clients: Clients) -> None:
     writer = clients.claims()
     for number in range(300):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,17 +21,11 @@ from daemon.jobs.model import NothingFound, Outcome, Record, RecordingsSent, Req
 from daemon.jobs.ondisk import UntoldSteps
 from daemon.jobs.records import RecordStore
 from daemon.jobs.takeover import Takeover
-from daemon.mail.maildir import MaildirBox
-from daemon.mail.monitor import MailMonitor
-from daemon.mail.policy import policy_of
-from daemon.mail.tokens import Tokens
-from daemon.runtime.offload import Offload
 from ha.operations import ANY
 from ha.paths import EPOCH
-from tests.integration.node_parts import Cluster, Lease, NodeParts
+from tests.integration.node_parts import Cluster, Lease, NodeParts, put, reading
 from tests.integration.record_beds import ZooKeeperBed
 from tests.integration.test_records import record
-from tests.servers.mails import mail
 from tests.servers.relay import Relay
 from tests.servers.waiting import wait_until
 from tests.servers.zookeeper import Ensemble, unavailable_reason
@@ -43,7 +36,6 @@ if not monkey.is_module_patched("threading"):
     pytest.skip("needs python -m gevent.monkey --module pytest", allow_module_level=True)
 
 EPOCH_1, EPOCH_2 = (1 << 32) | 1, (2 << 32) | 1
-RAMAIS = "RAMAIS=1121 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
 MANY = RecordingsSent(
     rows=tuple(
         Row("1121", f"11999990{n:03}", datetime(2025, 10, 27, tzinfo=UTC), 61.0, f"https://example.com/{n}")
@@ -327,27 +319,6 @@ def test_a_lost_outcome_is_made_again(hosts: Hosts) -> None:
 
 
 # -- everything is lost --------------------------------------------------------------------------------
-@contextmanager
-def reading(node: NodeParts, inbox: Path) -> Iterator[MailMonitor]:
-    """The node reads this mailbox, and its services run."""
-    pool = Offload(1)
-    box = MaildirBox(inbox, pool, poll=0.05)
-    rules = policy_of(node.settings)
-    monitor = MailMonitor(box, node.book, lambda: rules, lambda: Tokens(()), held=0.05)
-    try:
-        with node.running(monitor):
-            yield monitor
-    finally:
-        pool.close()
-
-
-def put(inbox: Path, name: str) -> None:
-    for folder in ("tmp", "new", "cur"):
-        (inbox / folder).mkdir(parents=True, exist_ok=True)
-    (inbox / "tmp" / name).write_bytes(mail(RAMAIS, ident=name))
-    (inbox / "tmp" / name).rename(inbox / "new" / name)
-
-
 def test_zookeeper_loses_everything(tmp_path: Path) -> None:
     """Each node makes the records of its files again; mails in the inbox lead to the same; nothing twice."""
     with Ensemble(1) as zookeeper, Relay(zookeeper.servers[0].place.client) as relay:

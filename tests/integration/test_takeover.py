@@ -131,9 +131,15 @@ def test_at_once_by_the_operator(site: Site) -> None:
     site.lost("one", "assigned", source="s3")
     site.lost("two", "assigned")
     site.cluster.lose("AUDIO")
-    assert site.takeover.requeue("AUDIO") == "1 requests of AUDIO are taken over, 1 wait for it"
+    assert (
+        site.takeover.requeue("AUDIO")
+        == "1 requests of AUDIO are taken over; 1 wait for it: nobody else has their recordings"
+    )
     assert site.owner("one") == "AUDIO2"
-    assert site.takeover.requeue("AUDIO") == "0 requests of AUDIO are taken over, 1 wait for it"
+    assert (
+        site.takeover.requeue("AUDIO")
+        == "0 requests of AUDIO are taken over; 1 wait for it: nobody else has their recordings"
+    )
 
 
 def test_who_was_only_cut_off_can_not_go_on(site: Site) -> None:

@@ -14,7 +14,7 @@ from daemon.jobs import policy
 from daemon.jobs.model import NothingFound
 from daemon.jobs.recordfile import RecordFile
 from daemon.jobs.records import Deposed
-from tests.integration.node_parts import Cluster, Lease, NodeParts, here
+from tests.integration.node_parts import Cluster, Lease, NodeParts, here, put, reading
 from tests.servers.waiting import wait_until
 
 
@@ -108,7 +108,7 @@ def test_a_file_that_comes_late_is_not_done_again(pair: Pair) -> None:
         wait_until(lambda: pair.audio2.is_in("one", "done"), "it is done")
         pair.cluster.send(record, "AUDIO")
         wait_until(lambda: "pending" not in pair.audio.files(), "it is put away")
-    assert pair.audio.files() == {"superseded": ["one"]}
+    assert pair.audio.files() == {"completed": ["one"]}, "its own, not one that another has"
     assert pair.audio.done == ["one"]
     assert pair.store.counts()["done"] == 1
 
@@ -172,6 +172,48 @@ def test_nothing_of_the_master_s_without_a_lease(pair: Pair) -> None:
         pair.audio.book.lead()
     pair.audio.lease.held = True
     pair.audio.book.lead()
+
+
+# -- the mailbox, and the lease -------------------------------------------------------------------------
+def test_without_a_lease_the_mailbox_is_not_touched(pair: Pair, tmp_path: Path) -> None:
+    inbox = tmp_path / "inbox"
+    put(inbox, "one")
+    pair.audio2.lease.held = False
+    with pair.audio2.running(), reading(pair.audio2, inbox) as monitor:
+        pair.audio2.accept("own", source="s3")
+        wait_until(lambda: pair.audio2.is_in("own", "done"), "its own requests go on")
+        assert [path.name for path in (inbox / "new").iterdir()] == ["one"]
+        assert not monitor.reading
+        assert monitor.problem == "", "quietly"
+        pair.audio2.lease.held = True
+        wait_until(lambda: not list((inbox / "new").iterdir()), "now it is taken in")
+
+
+@pytest.mark.parametrize("point", ["fetched", "accepted", "flagged", "moved"])
+def test_a_lease_that_is_lost_between_two_steps(pair: Pair, tmp_path: Path, point: str) -> None:
+    """Nothing more happens from there on; who has the lease next goes on."""
+    inbox, lost = tmp_path / "inbox", []
+
+    def reach(name: str) -> None:
+        if name == point and not lost:
+            pair.audio2.lease.held = False
+            lost.append(name)
+
+    pair.audio2 = NodeParts("AUDIO2", tmp_path / "reached", pair.store, pair.cluster, reach=reach)
+    put(inbox, "one")
+    with pair.audio.running():
+        with reading(pair.audio2, inbox):
+            wait_until(lambda: lost, "it is lost")
+            records = pair.store.latest(10)
+            marked = [path.name for path in (inbox / "cur").iterdir()]
+            assert len(records) == (point != "fetched")
+            assert len(marked) == (point == "flagged")
+        pair.audio.lease.held = True
+        with reading(pair.audio, inbox):
+            wait_until(lambda: pair.store.counts()["done"] == 1, "the other one goes on")
+    assert len(pair.audio.done) == 1
+    assert len(pair.audio.mails() + pair.audio2.mails()) == 1
+    assert len(list((inbox / ".Done" / "cur").iterdir())) == 1
 
 
 def limits(confirmation: float) -> policy.Limits:

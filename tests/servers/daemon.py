@@ -122,7 +122,7 @@ class ArimonitorDaemon:
                 stderr=output,
             )
         try:
-            self.address = wait_until(self._listens, "the console's address is in the log")
+            self.address = wait_until(self._listens, "the console's address is in the log", 3 * DEADLINE)
         except BaseException:
             self.kill()
             raise

@@ -140,7 +140,7 @@ BROKER = WELL.brokers[0]
         ),
         (
             replace(WELL, ha=HaStatus("zookeeper", False, None)),
-            Problem("ha", "zookeeper is not reachable: no election is possible"),
+            Problem("ha", "zookeeper is not reachable: nobody can become master"),
         ),
         (
             replace(WELL, services=(ServiceStatus("publisher-main", "backoff", 3, "no route"),)),

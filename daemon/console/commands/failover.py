@@ -46,7 +46,10 @@ def failover_commands(
                 )
             )
         data = {"master": now.master, "nodes": [_member(seen, now.master, timezone) for seen in now.members]}
-        return Result(data, table(rows, right=(4,)))
+        text = table(rows, right=(4,))
+        if not now.connected:
+            text += f"\nAs last seen: {now.backend} is NOT CONNECTED."
+        return Result(data, text)
 
     def lease(_args: Sequence[str], _info: SessionInfo) -> Result:
         now = view()

@@ -23,12 +23,14 @@ def queue_commands(
     cancel: Callable[[str], str],
     pause: Callable[[bool], str],
     timezone: tzinfo,
+    several: bool = False,
 ) -> tuple[Command, ...]:
     """`queue`, `pause`, `resume`.
 
     `folders` counts; `rows(folder, most)` in line
     order, the finished ones newest first; `retry` and `cancel` give a sentence
-    and raise CommandError; so does `pause(on)`.
+    and raise CommandError; so does `pause(on)`. `several`: there are several
+    nodes, and it matters whose a request is.
     """
 
     def queue(args: Sequence[str], _info: SessionInfo) -> Result:
@@ -40,7 +42,7 @@ def queue_commands(
             raise commands["queue"].wrong_usage()
         found = list(rows(word or None, MOST))
         data = {**numbers, "requests": [request_data(row, timezone) for row in found]}
-        return Result(data, _text(numbers, found, timezone))
+        return Result(data, _text(numbers, found, timezone, several))
 
     def one(word: str, request_id: str) -> Result:
         row = show(request_id)
@@ -125,14 +127,17 @@ def request_data(row: RequestRow, timezone: tzinfo) -> dict[str, object]:
     }
 
 
-def _text(numbers: Mapping[str, int], rows: Sequence[RequestRow], timezone: tzinfo) -> str:
+def _text(numbers: Mapping[str, int], rows: Sequence[RequestRow], timezone: tzinfo, several: bool) -> str:
     head = ", ".join(f"{count(numbers[folder])} {folder}" for folder in FOLDERS)
     if not rows:
         return head
-    lines = [("ID", "COMMAND", "STATE", "TRIES", "FROM", "RECEIVED", "NOTE")]
+    node = ("NODE",) if several else ()
+    lines: list[tuple[str, ...]] = [("ID", "COMMAND", "STATE", "TRIES", *node, "FROM", "RECEIVED", "NOTE")]
     for row in rows:
         received = moment(row.received, timezone)
-        lines.append((row.request_id, row.command, row.state, str(row.tries), row.sender, received, row.note))
+        node = (row.owner or "-",) if several else ()
+        first = (row.request_id, row.command, row.state, str(row.tries), *node)
+        lines.append((*first, row.sender, received, row.note))
     more = f"\n(the first {MOST})" if len(rows) >= MOST else ""
     return f"{head}\n\n{table(lines, right=(3,))}{more}"
 

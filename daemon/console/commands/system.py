@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from daemon.console.registry import Command, CommandError, Result, SessionInfo, first_of
 from daemon.console.render import count, plain, table
-from daemon.console.status import status_text
+from daemon.console.status import master_of, status_text
 from daemon.console.views import Reloaded
 from daemon.snapshot import Snapshot, health
 from ha.lease import spelled
@@ -61,7 +61,8 @@ def system_commands(
             "epoch": now.epoch,
             "master": master,
         }
-        text = f"{now.node} is {now.role}, epoch {spelled(now.epoch)}; master: {master or 'nobody'}"
+        known = master_of(now.ha) if now.ha is not None else "not known"
+        text = f"{now.node} is {now.role}, epoch {spelled(now.epoch)}; master: {known}"
         if now.ha is not None and now.ha.reason:
             data |= {"reason": now.ha.reason, "since": now.ha.since}
             text += f"\n{now.ha.reason} (since {plain(now.ha.since)})"

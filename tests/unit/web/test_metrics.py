@@ -110,7 +110,7 @@ def test_two_nodes() -> None:
     house.change(ha=HaStatus("zookeeper", True, "AUDIO2", lease_left_s=2.5, nodes=nodes))
     house.counters |= {
         "ha.role_changes": 3,
-        "ha.role_change_s": 0.125,
+        "ha.role_change_ms": 125.0,
         "marks.written": 40,
         "pruner.dropped": 12,
         "requests.taken_over": 2,
