@@ -277,10 +277,13 @@ class Book:
         """Records have gone; where one of the same id is made, its file begins anew."""
         self._mirrored = {name: seen for name, seen in self._mirrored.items() if self.store.known(name)}
 
-    def supersede(self, record: Record) -> None:
-        """What this node's queue has of another node's request is put away into superseded/."""
+    def supersede(self, record: Record, *, taken_in: bool = False) -> None:
+        """What this node's queue has of another node's request is put away into superseded/.
+
+        `taken_in`: its file is known to be there, under whatever name.
+        """
         request_id = record.request.request_id
-        if self.call(self.spool.holds, request_id):
+        if taken_in or self.call(self.spool.holds, request_id):
             data = requestfile.encode(record, self.zone, status="superseded")
             self.call(self.spool.put, request_id, "superseded", data)
             log.info("the file of %s is put into superseded/: %s has it", request_id, record.owner)

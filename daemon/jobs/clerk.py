@@ -111,6 +111,7 @@ class Clerk:
         if policy.step_of(record) != "assign":
             return
         if record.source and record.source.partition(" ")[2] != f"{record.request.request_id}.json":
+            book.write(record)  # under its own name, before the one it had goes
             book.call(book.spool.taken, record.source)
         if book.place(record).name == book.owner:
             book.assign(record)

@@ -117,7 +117,8 @@ class InTray:
             book.write(known)  # it was brought late
             return
         if not book.is_mine(known) and (writer or self._is_left(dropped, known)):
-            book.supersede(known)  # it was here before another node did it
+            book.supersede(known, taken_in=not writer)  # it was here before another node did it
+            book.call(book.spool.taken, dropped.source)
             return
         others = [r.request.request_id for r in book.store.latest(100_000)]
         fresh = book.call(book.spool.free_id, request.request_id, others)

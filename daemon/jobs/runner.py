@@ -182,7 +182,7 @@ class Lane:
         return {"working": self._working, "tries": self._tries}
 
 
-def clear(folder: Path, active: frozenset[str]) -> None:
+def clear(folder: Path, active: frozenset[str] = frozenset()) -> None:
     """Take away what crashed works on recordings left; make the folder. Raises TransientError.
 
     `active`: the ids that are worked on already.

@@ -149,7 +149,7 @@ def test_a_node_that_returns_puts_away_what_another_has_by_now(pair: Pair) -> No
         wait_until(lambda: pair.store.known("over-2"), "a person's file is a new request")
         wait_until(lambda: pair.audio.is_in("over-2", "done"), "and is done")
     assert pair.audio.file("superseded", "worked")["status"] == "superseded"
-    assert pair.audio.files() == {"superseded": ["over", "waited", "worked"]}
+    assert pair.audio.files() == {"superseded": ["over", "over-2", "waited", "worked"]}
     assert pair.audio.done == []
     assert sorted(pair.audio2.done) == ["over", "over-2", "waited", "worked"]
 

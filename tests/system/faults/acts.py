@@ -12,12 +12,13 @@ from threading import Event, Thread
 
 from tests.servers.daemon import ArimonitorDaemon, CommandFailed
 from tests.servers.disk import fill
-from tests.servers.hosts import Drop, Host
+from tests.servers.hosts import Drop
 from tests.servers.waiting import wait_until
-from tests.system.faults.cluster import Cluster, Node
+from tests.system.faults.cluster import Node
 from tests.system.faults.collecting import Chronicle
 from tests.system.faults.history import Fault
 from tests.system.faults.scenario import Act, seconds
+from tests.system.faults.targets import Targets, start
 from tests.system.faults.trees import next_version
 
 Undo = Callable[[], None]
@@ -64,10 +65,9 @@ def nothing() -> None:
 
 
 @dataclass
-class Stage:
+class Stage(Targets):
     """The cluster in the hands of a scenario."""
 
-    cluster: Cluster
     chronicle: Chronicle
     going: dict[int, Done] = field(default_factory=dict)
     past: list[Done] = field(default_factory=list)
@@ -98,55 +98,6 @@ class Stage:
         return sorted(
             (done.fault() for done in (*self.past, *self.going.values())), key=lambda fault: fault.at
         )
-
-    # -- who is meant --------------------------------------------------------------
-    def _nodes(self, word: str) -> list[Node]:
-        match word:
-            case "master":
-                return [self.cluster.master()]
-            case "standby":
-                return [self.cluster.standby()]
-            case "both":
-                return list(self.cluster.nodes.values())
-        return [self.cluster.nodes[word]]
-
-    def _host(self, word: str) -> Host:
-        match word:
-            case "host-of-master":
-                return self.cluster.master().host
-            case "host-of-standby":
-                return self.cluster.standby().host
-            case "host-of-zookeeper-leader":
-                return self.cluster.hosts[self.cluster.leader()]
-        return self.cluster.hosts[word]
-
-    def _on(self, host: Host) -> list[Node]:
-        """The nodes on a host; the master is blind where the Asterisk's host is gone, and so is the other."""
-        return [node for node in self.cluster.nodes.values() if host.name in (node.host.name, "asterisk")]
-
-    def _zookeepers(self, word: str) -> list[str]:
-        everywhere = list(self.cluster.zookeepers())
-        match word.removeprefix("zookeeper").lstrip("-"):
-            case "":
-                return everywhere
-            case "leader":
-                return [self.cluster.leader() or "witness"]
-            case "follower":
-                return [next(h for h in everywhere if self.cluster.mode(h) == "follower")]
-            case "on-master":
-                return [self.cluster.master().host.name]
-            case "on-standby":
-                return [self.cluster.standby().host.name]
-        return ["witness"]
-
-    def _processes(self, word: str) -> tuple[list[Node], list[object]]:
-        """Daemons and servers that a word means."""
-        servers = self.cluster.zookeepers() if word.startswith("zookeeper") else {}
-        if servers:
-            return [], [servers[host] for host in self._zookeepers(word)]
-        if word in ("broker", "imap", "smtp"):
-            return [], [getattr(self.cluster, word)]
-        return self._nodes(word), []
 
     # -- processes -----------------------------------------------------------------
     def _kill9(self, word: str) -> Effect:
@@ -371,36 +322,13 @@ class Stage:
         return of
 
 
-def start(node: Node) -> None:
-    """Start a daemon that was killed; it need not be able to do anything yet."""
-    if not node.alive:
-        node.daemon.process = None
-        node.daemon.start()
-    node.expected = True
-
-
 def _adopted(daemon: ArimonitorDaemon) -> bool:
-    """Whether ZooKeeper's data were adopted, now or by another node before; False: it is still away."""
+    """Whether ZooKeeper's data are adopted, by this node or by another before; False: it is still away."""
     try:
         daemon.ctl("adopt")
     except CommandFailed as refused:
         return "nothing to adopt" in str(refused) or "another node was faster" in str(refused)
     return True
-
-
-def settle_zookeeper(cluster: Cluster, wanted: str) -> None:
-    """Its leader is on this host, which is one of the two with the highest numbers."""
-    servers = cluster.zookeepers()
-    wait_until(cluster.leader, "ZooKeeper has a leader", every=0.1)
-    if cluster.leader() == wanted:
-        return
-    # Whoever has the highest number among those that are there wins the next election.
-    if wanted == "audio2" and cluster.leader() == "audio":
-        settle_zookeeper(cluster, "witness")
-    leader = cluster.leader()
-    servers[leader].kill()
-    wait_until(lambda: cluster.leader() == wanted, f"ZooKeeper's leader is on {wanted}", every=0.1)
-    servers[leader].start()
 
 
 def _signal(pids: Iterable[int], number: signal.Signals) -> None:

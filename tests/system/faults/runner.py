@@ -11,13 +11,14 @@ from typing import Any
 
 from tests.servers.waiting import wait_until
 from tests.system.faults import collecting, figures, plan
-from tests.system.faults.acts import Stage, settle_zookeeper
+from tests.system.faults.acts import Stage
 from tests.system.faults.checker import Verdict, check, seen
 from tests.system.faults.cluster import Cluster
 from tests.system.faults.collecting import Chronicle
 from tests.system.faults.history import History, Listening, Stored, save
 from tests.system.faults.posts import Boxes, Postman
 from tests.system.faults.scenario import Load, Scenario, render
+from tests.system.faults.targets import settle_zookeeper
 from tests.system.faults.watching import Consumer, Poller, listened
 
 Say = Callable[[str], None]
@@ -125,8 +126,7 @@ class Runner:
 
     def _nothing_kept(self) -> bool:
         """Whether the standby has nothing left that it thinks nobody published; it takes a while to know."""
-        words = [self.cluster.ask(node) for node in self.cluster.nodes.values()]
-        return all(word and not any(each["outbox"] for each in word["brokers"]) for word in words)
+        return not any(map(collecting.kept, self.cluster.nodes.values()))
 
     # -- meanwhile -----------------------------------------------------------------
     def _act(self, scenario: Scenario, stage: Stage, began: float) -> None:

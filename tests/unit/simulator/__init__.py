@@ -1,10 +1,13 @@
 """Requests on two nodes, in one process and without time: every crash, pause and lost answer, one by one.
 
-    world      clock, who runs next, what goes wrong at which moment
-    ports      what stands outside the product: mailbox, SMTP, ZooKeeper, telephone servers, the two disks
-    node       the product's own services, put together over the ports
-    stories    what is asked for, and what must have come of it
-    checker    what must hold when everything is quiet again
+    cases, explorer   what goes wrong: one thing in one request; several in several, by chance
+    stories, checker  what is asked for and what must have come of it; what must hold when all is quiet
+    planted           bugs that must be found
+    site              everything of one run, put together
+    node, host        the product's own services over the ports; what outlives a process
+    cluster           who is there and who is the master
+    world, strands    clock, who runs next, what can stand still in the middle
+    zookeeper, mailserver, machines    the ports: what stands outside the product
 
 A moment is a place where something can go wrong: before and after each call to
 the outside, and each fail point of daemon.jobs.failpoints. The moments of a

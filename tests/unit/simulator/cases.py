@@ -117,7 +117,7 @@ def _may_repeat(moment: Moment, case: Case) -> bool:
     match case.faults.get(moment.number):
         case "pause" | "overtaken":
             return moment.service == "answers"
-        case "crash" | "lose":
+        case "crash" | "lose" | "stop":
             return moment.what.startswith("sent") or (moment.what, moment.phase) == ("smtp send", "after")
     return False
 
@@ -145,6 +145,12 @@ def losses(clean: Ended, *, every: bool = False) -> Iterator[Case]:
             yield replace(clean.case, faults={moment.number: "lose"})
         if fails:
             failed.add(key)
+
+
+def stops(clean: Ended) -> Iterator[Case]:
+    """A node is stopped in good order before each change and at each fail point, and started again."""
+    for case in pauses(clean):
+        yield replace(case, faults=dict.fromkeys(case.faults, "stop"), fate="restart")
 
 
 def wipes(clean: Ended, since: str = "") -> Iterator[Case]:

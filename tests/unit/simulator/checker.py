@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from daemon.jobs import policy
 from daemon.jobs.model import FINAL, Record
-from tests.unit.simulator.node import Host
+from tests.unit.simulator.host import Host
 from tests.unit.simulator.site import Site
 from tests.unit.simulator.stories import Story
 

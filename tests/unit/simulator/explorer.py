@@ -18,9 +18,10 @@ from tests.unit.simulator.site import Site
 from tests.unit.simulator.stories import BOTH, OTHER, STORIES, Story
 from tests.unit.simulator.world import Actor, Moment
 
-KINDS = ("crash", "lost", "pause", "blind", "lose", "lose", "stale", "cut", "down", "switch", "again")
+KINDS = ("crash", "stop", "lost", "pause", "blind", "lose", "lose", "stale", "cut", "down", "switch", "again")
 """crash    the process dies, and is started again after some seconds
 lost     ... and the machine is off until then
+stop     ... in good order
 pause    the node stands still for some seconds; blind: and its clock with it
 lose     a call fails, or its answer is lost
 stale    a read is answered by a server that is behind
@@ -94,7 +95,7 @@ class Dice:
         assert self.site is not None
         if self._left and moment.number >= self._left[0].number and self._fits(self._left[0], moment):
             self.done += 1
-            self.deadly += self._left[0].kind in ("crash", "lost", "pause", "blind")
+            self.deadly += self._left[0].kind in ("crash", "stop", "lost", "pause", "blind")
             return self._begin(self._left.pop(0), self.site, self.site.world.nodes[moment.node])
         return "yield" if self._busy and self._rng.random() < self._busy else "go"
 
@@ -107,10 +108,10 @@ class Dice:
     def _begin(self, fault: Fault, site: Site, node: Node) -> str:
         world, name, seconds = site.world, node.name, fault.seconds
         match fault.kind:
-            case "crash" | "lost":
+            case "crash" | "lost" | "stop":
                 site.restart_after = seconds
                 site.hosts[name].is_lost = fault.kind == "lost" and seconds > 0
-                return "crash"
+                return "stop" if fault.kind == "stop" else "crash"
             case "pause" | "blind":
                 world.later(seconds, lambda: site.resume(node, blind=fault.kind == "blind"))
                 return "pause"
@@ -138,6 +139,8 @@ def run(trip: Trip) -> tuple[list[str], Site]:
     try:
         stories = _requests(rng)
         site.begin()
+        kind = rng.choice(("dropped", "renamed"))
+        stories = [STORIES[kind] if story.file else story for story in stories]
         for story in stories:
             site.world.later(rng.choice((0.0, 0.0, 1.0, 5.0, 30.0)), lambda story=story: story.begin(site))
         try:
@@ -151,10 +154,7 @@ def run(trip: Trip) -> tuple[list[str], Site]:
 
 def _requests(rng: random.Random) -> list[Story]:
     """One to five; of some kinds only one, since their effects are the same."""
-    names = rng.sample(
-        ("here", "s3", "checkip", "macchange", "refusal", "help", "dropped", "twice"), rng.randint(1, 4)
-    )
-    stories = [STORIES[name] for name in names]
+    stories = [STORIES[name] for name in rng.sample(_KINDS, rng.randint(1, 4))]
     if rng.random() < 0.3:
         second = mail("RAMAIS=1122 INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00", ident="second")
         stories.append(replace(STORIES["here"], name="second", mail=second))

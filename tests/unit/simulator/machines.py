@@ -17,7 +17,8 @@ from typing import Any, Protocol
 from daemon.machines.reach import Reach, translated
 from ssh.connection import Connection, Output, Place
 from ssh.errors import SshUnreachable
-from tests.unit.simulator.node import Host, Node
+from tests.unit.simulator.host import Host
+from tests.unit.simulator.node import Node
 from tests.unit.simulator.world import World, anything, trouble_of
 
 FOLDER = "/srv/provisioning"

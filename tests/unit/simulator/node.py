@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-import shutil
-import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 from threading import Event
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
@@ -28,7 +23,6 @@ from daemon.jobs.placing import Node as Member
 from daemon.jobs.policy import Limits
 from daemon.jobs.rebuild import Rebuild
 from daemon.jobs.records import Deposed, Fenced, Held
-from daemon.jobs.recordtable import Table
 from daemon.jobs.runner import Lane
 from daemon.jobs.spool import Spool
 from daemon.jobs.takeover import Takeover
@@ -41,6 +35,7 @@ from daemon.settings import Settings
 from ha.claims import Claims
 from tests.unit.simulator.cluster import Cell, Cluster
 from tests.unit.simulator.composing import Remembering
+from tests.unit.simulator.host import Host
 from tests.unit.simulator.world import Actor, trouble_of
 from tests.unit.simulator.zookeeper import Session
 
@@ -48,68 +43,6 @@ if TYPE_CHECKING:
     from tests.unit.simulator.site import Site
 
 TAKEOVER_AFTER = 10.0
-_names = itertools.count()
-
-
-class MemoryTable(Table):
-    """The SQLite file, in memory for as long as its host is there."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(Path(name))
-
-    def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(
-            f"file:{self.path}?mode=memory&cache=shared",
-            uri=True,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-
-
-@dataclass
-class Host:
-    """What outlives the process: the disk of one machine."""
-
-    name: str
-    folder: Path
-    epoch: int = 0
-    is_lost: bool = False
-    """The machine itself is off, not only our process."""
-    published: dict[str, str] = field(default_factory=dict)
-    """What the web server of this machine gives, by name."""
-
-    def __post_init__(self) -> None:
-        self.database = f"{self.name}-{next(_names)}"
-        self._keeper = sqlite3.connect(f"file:{self.database}?mode=memory&cache=shared", uri=True)
-
-    @property
-    def queue(self) -> Path:
-        return self.folder / "queue"
-
-    @property
-    def work(self) -> Path:
-        return self.folder / "work"
-
-    def files(self) -> dict[str, list[str]]:
-        """folder of the queue -> names of files."""
-        found = {}
-        for folder in sorted(self.queue.iterdir()):
-            names = sorted(path.name for path in folder.iterdir())
-            if names:
-                found[folder.name] = names
-        return found
-
-    def pending(self) -> list[str]:
-        """Names of files that wait."""
-        folder = self.queue / "pending"
-        return os.listdir(folder) if folder.exists() else []
-
-    def left_work(self) -> list[str]:
-        return sorted(path.name for path in self.work.iterdir()) if self.work.exists() else []
-
-    def close(self) -> None:
-        self._keeper.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 class Standing:
@@ -177,6 +110,15 @@ class Node:
             now=self.world.clock,
         )
         self._services(settings)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to end, in good order."""
+        return self._stop.is_set()
+
+    def tell_to_stop(self) -> None:
+        """As SIGTERM does, or the loss of the mastership."""
+        self._stop.set()
 
     @property
     def is_heard(self) -> bool:

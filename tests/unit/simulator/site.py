@@ -27,9 +27,10 @@ from ha.claims import Claims
 from ha.operations import Create
 from tests.unit.simulator import machines
 from tests.unit.simulator.cluster import GENERATION, Cluster
+from tests.unit.simulator.host import Host, MemoryTable
 from tests.unit.simulator.machines import HostFiles, PhoneServer
 from tests.unit.simulator.mailserver import ACCESS, Link, MailServer, WayOut
-from tests.unit.simulator.node import Host, MemoryTable, Node
+from tests.unit.simulator.node import Node
 from tests.unit.simulator.world import Decisions, World, trouble_of
 from tests.unit.simulator.zookeeper import Ensemble
 
@@ -71,6 +72,8 @@ class Site:
         confirmation: float = 1e9,
     ) -> None:
         names = tuple(serves)
+        self._random = random.getstate()
+        random.seed(0)  # what the product shortens its waits by
         self.world = World(decisions)
         self.cluster: Cluster | None = None
         if len(names) > 1:
@@ -177,6 +180,7 @@ class Site:
                 return
 
     def close(self) -> None:
+        random.setstate(self._random)
         logging.getLogger("arimonitor").removeHandler(self.mistakes)
         self.world.close()
         for host in self.hosts.values():

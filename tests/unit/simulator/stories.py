@@ -39,6 +39,7 @@ class Story:
     effect: Effect
     mail: bytes = b""
     file: bytes = b""
+    file_name: str = "by-hand.json"
     kind: str = "result"
     state: str = "done"
     copies: int = 1
@@ -65,7 +66,7 @@ class Story:
         if self.file:
             pending = next(iter(site.hosts.values())).queue / "pending"
             pending.mkdir(parents=True, exist_ok=True)
-            (pending / "by-hand.json").write_bytes(self.file)
+            (pending / self.file_name).write_bytes(self.file)
 
 
 def recordings(site: Site, record: Record) -> Iterator[str]:
@@ -105,12 +106,9 @@ def nothing(site: Site, record: Record) -> Iterator[str]:
         yield "something was published"
 
 
-_FILE = json.dumps(
-    {
-        "from_email": PERSON,
-        "parameters": {"ramais": "1121", "inicio": "27/10/2025 08:00", "fim": "28/10/2025 18:00"},
-    }
-).encode()
+_PARAMETERS = {"ramais": "1121", "inicio": "27/10/2025 08:00", "fim": "28/10/2025 18:00"}
+_FILE = json.dumps({"from_email": PERSON, "parameters": _PARAMETERS}).encode()
+_NAMED = json.dumps({"request_id": "by-hand", "from_email": PERSON, "parameters": _PARAMETERS}).encode()
 _MOVE = f"MACCHANGE=1121 MACATUAL={OLD} MACFUTURO={NEW} SERVER=gv1p"
 
 
@@ -132,6 +130,7 @@ STORIES = {
         _story("help", nothing, "AJUDA", kind="help"),
         Story("dropped", recordings, file=_FILE),
         Story("dropped-peers", recordings, file=_FILE, **_PEERS),
+        Story("renamed", recordings, file=_NAMED, file_name="my file.json", **_PEERS),
         _story("twice", recordings, _RAMAIS, copies=2),
         _story("cut", recordings, _RAMAIS, cut=("AUDIO2", "imap")),
         _story("opened", recordings, _RAMAIS, opened=True),

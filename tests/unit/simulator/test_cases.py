@@ -15,7 +15,7 @@ from collections.abc import Iterable
 import pytest
 
 from daemon.jobs.failpoints import BETWEEN_NODES, POINTS
-from tests.unit.simulator.cases import Case, Ended, crashes, losses, overtaken, pauses, run, wipes
+from tests.unit.simulator.cases import Case, Ended, crashes, losses, overtaken, pauses, run, stops, wipes
 from tests.unit.simulator.stories import ALONE, PAIRS
 
 EVERY = bool(os.environ.get("SEEDS"))
@@ -81,6 +81,12 @@ def test_one_of_two_dies_and_the_other_takes_over(story: str) -> None:
 def test_one_of_two_stands_still(story: str) -> None:
     """Frozen, taken over from, and it goes on where it stood, believing what it believed."""
     check(pauses(clean(story, 2), every=EVERY))
+
+
+@pytest.mark.parametrize("story", TWO if EVERY else ["peers", "checkip"])
+def test_one_of_two_is_stopped(story: str) -> None:
+    """In good order: that is no try, and nothing is told twice by it."""
+    check(stops(clean(story, 2)))
 
 
 @pytest.mark.parametrize("story", TWO if EVERY else ["peers", "macchange"])

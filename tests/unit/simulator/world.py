@@ -33,6 +33,10 @@ class Crash(BaseException):
     """The process ends here, with all that was in its memory."""
 
 
+class Stopped(BaseException):
+    """The process is told to end, in good order: what runs is broken off, and may still say so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Moment:
     """`phase`: before or after a call to the outside, or at a fail point."""
@@ -51,7 +55,7 @@ class Decisions(Protocol):
     """What goes wrong, and who is first. The same decisions make the same run."""
 
     def at(self, moment: Moment) -> str:
-        """go, crash, lose (the call fails, or its answer is lost), yield (others first) or pause."""
+        """go, crash, stop, lose (the call fails, or its answer is lost), yield (others first) or pause."""
 
     def pick(self, ready: list[Actor]) -> Sequence[Actor]:
         """Who runs next, one after the other; then it is asked again."""
@@ -138,6 +142,8 @@ class World:
         """Something may go wrong here."""
         if node.dead:
             raise Crash
+        if node.is_stopping:
+            return
         actor = self.current
         assert actor is not None
         number, self.moments = self.moments, self.moments + 1
@@ -150,6 +156,9 @@ class World:
         if decision == "crash":
             self.crash(node)
             raise Crash
+        if decision == "stop":
+            self.stop(node)
+            raise Stopped
         if decision == "lose":
             assert trouble is not None
             raise trouble(f"{what} failed {phase} it was done")
@@ -174,6 +183,16 @@ class World:
                 actor.strand.throw(Crash())
                 actor.strand = None
         self.on_crash(node)
+
+    def stop(self, node: Node) -> None:
+        """It ends in good order: first what stands still in it, then what runs; see `step`."""
+        node.tell_to_stop()
+        running = self.current
+        for self.current in node.actors:
+            if self.current.strand is not None and self.current is not running:
+                self.current.strand.throw(Stopped())
+                self.current.strand = None
+        self.current = running
 
     # -- running ----------------------------------------------------------------------
     def run(self) -> None:
@@ -239,6 +258,9 @@ class World:
             actor.strand.go()
         except Crash:
             self.note("is gone")
+        except Stopped:
+            self.note("has stopped in good order")
+            self.crash(actor.node)
         finally:
             self.current = before
             if actor.strand is not None and actor.strand.ended:
