@@ -14,6 +14,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+import hypothesis
 import pytest
 
 if TYPE_CHECKING:
@@ -25,6 +26,17 @@ HARD_DEADLINE = 1500  # for its fixtures too (which may build an Asterisk); then
 
 _skipped = pytest.StashKey[dict[str, str]]()
 _stderr = pytest.StashKey[TextIO]()
+
+# Of Hypothesis: the same examples in every run, which may take their time on a busy machine. What no example
+# has shown yet is looked for by `make fuzz`, and by --hypothesis-profile=default.
+hypothesis.settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("steady")
 
 
 def pytest_configure(config: pytest.Config) -> None:
