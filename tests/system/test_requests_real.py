@@ -175,7 +175,7 @@ def test_a_changed_host_key_is_refused(real: Real) -> None:
 
 def test_imap_away(real: Real) -> None:
     real.imap.stop()
-    real.site.daemon.says("the mailbox is not read")
+    real.site.daemon.says("the mailbox is not read, next try in")
     assert real.site.daemon.status()["mail"]["reading"] is False
     real.imap.start()
     real.ask(RAMAIS, "imap-away")
