@@ -182,21 +182,22 @@ class Database:
                 "SELECT COALESCE(MAX(seq), 0) FROM (SELECT MAX(seq) AS seq FROM messages"
                 " UNION ALL SELECT MAX(seq) FROM seen)"
             )[0][0]
-            rows = self._read("SELECT broker, COUNT(*), MIN(seq) FROM messages GROUP BY broker")
-            return highest, {broker: (count, self._stored_at(seq)) for broker, count, seq in rows}
+            # stored_at is that of the row with the least seq (sqlite.org/lang_select.html, bare columns).
+            rows = self._read("SELECT broker, COUNT(*), MIN(seq), stored_at FROM messages GROUP BY broker")
+            return highest, {broker: (count, float(stored_at)) for broker, count, _, stored_at in rows}
 
     def oldest(self, brokers: Sequence[str]) -> Mapping[str, float]:
         """When the oldest pending message of each broker was stored; without those that have none."""
         with _translated():
             found = {}
             for broker in brokers:
-                seq = self._read("SELECT MIN(seq) FROM messages WHERE broker = ?", (broker,))[0][0]
-                if seq is not None:
-                    found[broker] = self._stored_at(seq)
+                # In one: between two statements the writer may confirm the message.
+                rows = self._read(
+                    "SELECT stored_at FROM messages WHERE broker = ? ORDER BY seq LIMIT 1", (broker,)
+                )
+                if rows:
+                    found[broker] = float(rows[0][0])
             return found
-
-    def _stored_at(self, seq: int) -> float:
-        return float(self._read("SELECT stored_at FROM messages WHERE seq = ?", (seq,))[0][0])
 
     def _read(self, sql: str, values: Sequence[object] = ()) -> list[Any]:
         if self._reader is None:

@@ -43,7 +43,7 @@ NAMESPACE = "/arimonitor"
 SESSION = 4.0  # seconds
 _ZOOKEEPER = (2181, 2888, 3888)  # ports in namespaces that are our own
 _LINK_KEY = "f" * 64
-_SMALL = "48m"
+_SMALL = "300m"
 _BLIND_CLOCK = REPOSITORY / "tests/system/faults/blind_clock.py"
 _FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 

@@ -31,6 +31,7 @@ class Figures(msgspec.Struct, frozen=True):
     repeats: int = 0
     stale: int = 0
     takeovers: int = 0
+    failed: int = 0
     mails: int = 0
     messages: int = 0
 
@@ -63,6 +64,7 @@ def measure(history: History, lost: int, doubled: int, stale: int) -> Figures:
         repeats=sum(1 for c in history.consumed if c.call) - len(ids),
         stale=stale,
         takeovers=_takeovers(history),
+        failed=len({each.answers for each in history.answered if each.kind == "failed"}),
         mails=len(history.mailed),
         messages=len(ids),
     )

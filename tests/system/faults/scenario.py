@@ -149,6 +149,7 @@ EXPECTATIONS = {
     "repeats": "call messages that came again under their own id",
     "stale": "call messages that a deposed master was the first to publish",
     "takeovers": "requests that another node took over",
+    "failed": "mails that were answered with a failure; where it is not mentioned, that is wrong",
 }
 
 

@@ -169,11 +169,11 @@ class Booted(Lifetime):
                 yield pid
 
     def reboot(self) -> None:
-        """`systemctl reboot`; returns when the old systemd is gone."""
+        """`systemctl reboot`; returns when the new systemd answers."""
         before = self._process
         self.systemctl("reboot", check=False)
-        if before is not None:
-            before.wait(90)
+        wait_until(lambda: self._process is not before, f"{self.host.name} is booted again", 90, every=0.1)
+        wait_until(self._answers, f"systemd on {self.host.name} answers: {self.console()[-1000:]}", every=0.1)
 
     def lose_power(self) -> None:
         """Everything on it ends at once."""
