@@ -225,9 +225,9 @@ def report(scenario: Scenario, verdict: Verdict, say: Say = print) -> None:
     """What came of it, in a few lines."""
     done = verdict.figures
     times = ", ".join(
-        f"{what} {value:.2f} s"
+        f"{what} {' '.join(f'{value:.2f}' for value in values)} s"
         for what in ("lease", "failover", "intake")
-        if (value := done.of(what)) is not None
+        if (values := done.each(what))
     )
     say(
         f"  {scenario.name}: {times or 'no change of master'}; {done.mails} mails, {done.messages} messages,"

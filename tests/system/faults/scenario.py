@@ -3,21 +3,23 @@
     # the master is killed
     row 1
     given zookeeper-leader=witness
-    load mails=2/s calls=20/s for=20s
+    load mails=2/s calls=20/s for=48s
     at 5s kill9 master 8s
+    times 3 every 14s
     settle 60s
-    expect failover<5s epochs=1 lost=0 doubled=0
+    expect failover<5s epochs=3 lost=0 doubled=0
 
 Times are seconds from the begin of the load. What an act began ends after its own
 duration; what has none is healed when the load ends. `master` and the like are looked
-up when the act begins; what it began is ended on the same. The words are in `VERBS`.
+up when the act begins; what it began is ended on the same. With `times` everything is
+done so often. The words are in `VERBS`.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from daemon.jobs.failpoints import POINTS
@@ -184,6 +186,7 @@ def parse(text: str, name: str) -> Scenario:
     title, row, load, settle = "", "", Load(), 60.0
     given: dict[str, str] = {}
     acts: list[Act] = []
+    times, every = 1, 0.0
     expect: list[Expected] = []
     for number, line in enumerate(text.splitlines(), 1):
         words = line.split()
@@ -201,14 +204,17 @@ def parse(text: str, name: str) -> Scenario:
                     load = _load(pairs)
                 case ["at", at, verb, *rest]:
                     acts.append(_act(seconds(at), verb, rest))
+                case ["times", count, "every", span] if count.isdecimal():
+                    times, every = int(count), seconds(span)
                 case ["settle", span]:
                     settle = seconds(span)
                 case ["expect", *terms] if terms:
                     expect += map(_expected, terms)
                 case _:
-                    raise ScenarioError("no line of a scenario: row, given, load, at, settle, expect")
+                    raise ScenarioError("no line of a scenario: row, given, load, at, times, settle, expect")
         except ScenarioError as error:
             raise ScenarioError(f"{name}:{number}: {line.strip()!r}: {error}") from None
+    acts = [replace(act, at=act.at + number * every) for number in range(times) for act in acts]
     if load.seconds and acts and max(act.at for act in acts) > load.seconds:
         raise ScenarioError(f"{name}: something is done after the load has ended ({load.seconds:g} s)")
     ordered = tuple(sorted(acts, key=lambda act: act.at))

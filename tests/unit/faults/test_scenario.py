@@ -60,6 +60,19 @@ def test_whole() -> None:
     )
 
 
+def test_the_same_several_times() -> None:
+    scenario = parse(
+        "load mails=1/s for=60s\nat 5s kill9 master 8s\nat 6s adopt both\ntimes 2 every 20s", "x"
+    )
+    assert [(act.at, act.verb) for act in scenario.acts] == [
+        (5, "kill9"),
+        (6, "adopt"),
+        (25, "kill9"),
+        (26, "adopt"),
+    ]
+    assert parse(render(scenario), "x") == scenario
+
+
 @pytest.mark.parametrize("path", SCENARIOS, ids=lambda path: path.stem)
 def test_the_files_are_scenarios(path: Path) -> None:
     found = parse(path.read_text(), path.stem)

@@ -19,12 +19,14 @@ def test_every_run_of_the_table_once() -> None:
     assert len({job.scenario.name for job in todo[: len(TABLE) * 5]}) == len(TABLE)
 
 
-def test_runs_that_the_issue_asks_for() -> None:
-    runs = Counter[str]()
+def test_as_often_as_it_is_promised() -> None:
+    times = Counter[str]()
     for name, number in TABLE:
-        runs[named(name).row] += number
-    assert all(runs[row] >= 30 for row in ("1", "3", "5", "11a", "11b"))
-    assert {row.rstrip("abcdef") for row in runs} >= {str(row) for row in range(1, 18)}
+        acts = named(name).acts
+        times[named(name).row] += number * sum(act.text == acts[0].text for act in acts)
+    assert all(times[row] >= 30 for row in ("1", "3", "5", "11a", "11b"))
+    assert all(times[row] >= 5 for row in times if row not in ("0", "12b"))
+    assert {row.rstrip("abcdef") for row in times} >= {str(row) for row in range(1, 18)}
     scenarios = [(named(name), number) for name, number in TABLE]
     assert sum(s.load.mails * s.load.seconds * number for s, number in scenarios) > 2_000
     assert sum(3 * s.load.calls * s.load.seconds * number for s, number in scenarios) > 100_000
