@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
 
 import msgspec
 
@@ -75,7 +76,7 @@ def measure(history: History, lost: int, doubled: int, stale: int) -> Figures:
 def _changes(history: History, all_of_them: Sequence[Reign]) -> Iterator[Change]:
     faults = sorted(history.faults, key=lambda fault: fault.at)
     times = [fault.at for fault in faults if fault.text == faults[0].text]
-    for at, until in zip(times, [*times[1:], math.inf], strict=True):
+    for at, until in pairwise([*times, math.inf]):
         new = next((reign for reign in all_of_them if at <= reign.begin < until), None)
         if new is None:
             yield Change()

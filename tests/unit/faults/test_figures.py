@@ -66,3 +66,7 @@ def test_every_fault_like_the_first_has_its_change() -> None:
         ],
     )
     assert measure(history, 0, 0, 0).changes == (Change(4.25, 5.0, 4.0), Change(), Change(None, None, 3.5))
+
+
+def test_a_run_without_a_fault() -> None:
+    assert measure(History("calm"), 0, 0, 0) == Figures()
