@@ -55,16 +55,17 @@ def epoch_of(data: bytes, version: int) -> Epoch | None:
 class Handover:
     """/ctl/switchover: the master of epoch `token` is to give the lease back, for `to` ("": anybody else).
 
-    It is void as soon as there is a newer epoch.
+    It is void as soon as there is a newer epoch. `why` is for people.
     """
 
     token: int
     giver: str
     to: str = ""
+    why: str = ""
 
     def encoded(self) -> bytes:
         """As data of /ctl/switchover."""
-        return _dump({"token": self.token, "from": self.giver, "to": self.to})
+        return _dump({"token": self.token, "from": self.giver, "to": self.to, "why": self.why})
 
 
 def handover_of(data: bytes) -> Handover | None:
@@ -73,7 +74,7 @@ def handover_of(data: bytes) -> Handover | None:
     number = found.get("token")
     if not isinstance(number, int):
         return None
-    return Handover(number, _text(found, "from"), _text(found, "to"))
+    return Handover(number, _text(found, "from"), _text(found, "to"), _text(found, "why"))
 
 
 def member_data(member: Member, installation: str) -> bytes:

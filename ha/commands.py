@@ -36,7 +36,7 @@ def switchover(board: Board, keeper: Keeper, to: str | None, wait: WaitForMaster
     elif to not in {each.name for each in able}:
         raise CommandRefused(f"the mode of {to} is slave: it never becomes master")
     began = time.monotonic()
-    handover = Handover(epoch.token, holder.name, to)
+    handover = Handover(epoch.token, holder.name, to, "an operator wants it")
     keeper.leave_for(handover, timeout)
     won = wait(to, epoch.token, _PATIENCE)
     if won is None:

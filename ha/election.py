@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from ha.codec import Handover
 from ha.facts import (
     Action,
     Ask,
@@ -69,10 +70,10 @@ class Moment:
         lost = State(losses=(*self.state.losses, self.now))
         return Step(lost, (Lose(why),), f"this node is master no more: {why}", self.now)
 
-    def retire(self, reason: str, to: str = "") -> Step:
-        """Planned: the daemon ends the master's work first."""
+    def retire(self, reason: str, to: str = "", why: str = "") -> Step:
+        """Planned: the daemon ends the master's work first. `why` is what the next master is told."""
         by = self.now + self.timings.retirement
-        going = replace(self.state, phase=Phase.RETIRING, to=to, retire_by=by)
+        going = replace(self.state, phase=Phase.RETIRING, to=to, why=why or reason, retire_by=by)
         return Step(going, (Retire(reason),), f"the master ends its work: {reason}", by)
 
     def slave(self, *actions: Action, sentence: str) -> Step:
@@ -179,7 +180,7 @@ def _handed(at: Moment) -> Step | None:
         return None
     me, to = at.facts.me.name, handover.to
     if to == me:
-        return at.ask(f"{handover.giver} hands over to this node: it asks for the lease")
+        return at.ask(f"{handover.giver} hands over to this node{_because(handover)}: it asks for the lease")
     until = _free_since(at) + at.timings.handover
     meant = at.facts.named(to) is not None if to else handover.giver == me and bool(at.facts.able)
     if meant and at.now < until:
@@ -217,11 +218,17 @@ def _free(at: Moment) -> Step | None:
     last, here = at.facts.leader, {each.name for each in at.facts.others}
     if last == at.facts.me.name:
         return at.ask("nobody is master: this node, which was it last, asks for the lease")
-    if last in here:
-        return at.ask(f"{last} is master no more: this node asks for the lease")
+    handover = at.facts.handover
+    why = _because(handover) if handover is not None and handover.token == at.facts.token else ""
+    if last in here or why:
+        return at.ask(f"{last} is master no more{why}: this node asks for the lease")
     if last:
         return at.ask(f"{last}, the last master, is away: this node asks for the lease")
     return at.ask("nobody is master: this node asks for the lease")
+
+
+def _because(handover: Handover) -> str:
+    return f" ({handover.why})" if handover.why else ""
 
 
 def _free_since(at: Moment) -> float:
@@ -305,7 +312,7 @@ def _switched(at: Moment) -> Step | None:
         return None
     if not (at.facts.named(handover.to) if handover.to else at.facts.able):
         return None  # it has gone meanwhile: there is nobody to hand over to
-    return at.retire(f"switchover to {handover.to or 'another node'}", handover.to)
+    return at.retire(f"switchover to {handover.to or 'another node'}", handover.to, handover.why)
 
 
 def _stepping_down(at: Moment) -> Step | None:
@@ -318,12 +325,12 @@ def _leads(at: Moment) -> Step | None:
 
 def _ended(at: Moment) -> Step | None:
     if at.facts.retired:
-        return at.slave(Release(at.state.to), sentence="this node has given the lease back")
+        return at.slave(Release(at.state.to, at.state.why), sentence="this node has given the lease back")
     if at.now < at.state.retire_by:
         return None
     limit = f"{at.timings.retirement:g} s"
     return at.slave(
-        Release(at.state.to, late=True),
+        Release(at.state.to, at.state.why, late=True),
         sentence=f"this node has given the lease back: its work had not ended within {limit}",
     )
 

@@ -34,6 +34,7 @@ class State:
     losses: tuple[float, ...] = ()
     vain_until: float = 0.0
     to: str = ""
+    why: str = ""
     retire_by: float = 0.0
 
     @property
@@ -144,9 +145,10 @@ class Retire:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Give the lease back, for `to` or ("") anybody; `late`: the work had not ended in time."""
+    """Give the lease back, for `to` or ("") anybody, and `why`; `late`: the work had not ended in time."""
 
     to: str
+    why: str = ""
     late: bool = False
 
 

@@ -133,7 +133,7 @@ class Participant:
         """Give the lease back; `told`: the daemon ends, and knows it."""
         leads, self.state = self.state.leads, State()
         if leads:
-            self._release(Release(""))
+            self._release(Release("", "its daemon ends"))
             log.info("this node leaves, and has given the lease back")
             if not told:
                 self._orders.lost("the election has ended in this process")
@@ -281,7 +281,7 @@ class Participant:
         self.wish, self.retired = "", False
         self._lease.end()  # nobody else can win before this
         if lease is not None:
-            handover = Handover(lease.epoch, self._me().name, action.to)
+            handover = Handover(lease.epoch, self._me().name, action.to, action.why)
             known, self.sight.handover = self.sight.handover, handover  # not to ask again itself
             self._give_back(lease.epoch, None if known == handover else handover)
         if action.late:

@@ -77,8 +77,8 @@ _WHY: tuple[tuple[re.Pattern[str], Mapping[str, str]], ...] = (
     (
         re.compile(r"(?P<it>.+) is master no more\b"),
         {
-            "en": "{it} has given the lease back, or lost it, and is still there",
-            "pt_BR": "{it} devolveu ou perdeu o comando, e continua no ar",
+            "en": "{it} has given the lease back, or lost it",
+            "pt_BR": "{it} devolveu ou perdeu o comando",
         },
     ),
     (

@@ -41,7 +41,7 @@ def test_what_is_no_epoch_is_none(data: bytes) -> None:
 
 
 def test_a_handover_there_and_back() -> None:
-    for handover in (Handover(5, "AUDIO", "AUDIO2"), Handover(5, "AUDIO")):
+    for handover in (Handover(5, "AUDIO", "AUDIO2"), Handover(5, "AUDIO", why="its daemon ends")):
         assert handover_of(handover.encoded()) == handover
     for data in RUBBISH:
         assert handover_of(data) is None

@@ -41,7 +41,7 @@ LEADS = replace(
 SLAVE = State()
 MASTER = State(Phase.MASTER, E, SESSION)
 ASKING = State(Phase.ASKING, E - 1, SESSION)
-RETIRING = State(Phase.RETIRING, E, SESSION, to="AUDIO2", retire_by=NOW + 5)
+RETIRING = State(Phase.RETIRING, E, SESSION, to="AUDIO2", why="an operator wants it", retire_by=NOW + 5)
 
 
 def slave_mode(facts: Facts) -> Facts:
@@ -65,6 +65,8 @@ TABLE: list[tuple[str, State, Facts, tuple[Action, ...], Phase, str]] = [
     ("free, refused just now, and nobody has it", State(epoch=E, vain_until=NOW + 1), FREE, (), Phase.SLAVE, "did not get it"),
     # -- a switchover of this epoch
     ("handed to this node, though a higher is here", SLAVE, replace(FREE, others=(OTHER,), handover=Handover(E, "AUDIO2", "AUDIO")), (Ask(),), Phase.ASKING, "AUDIO2 hands over to this node"),
+    ("handed to this node, and why", SLAVE, replace(FREE, others=(OTHER,), handover=Handover(E, "AUDIO2", "AUDIO", "its Asterisk is gone")), (Ask(),), Phase.ASKING, "AUDIO2 hands over to this node (its Asterisk is gone): it asks for the lease"),
+    ("the last master has left", SLAVE, replace(FREE, others=(), handover=Handover(E, "AUDIO2", why="its daemon ends")), (Ask(),), Phase.ASKING, "AUDIO2 is master no more (its daemon ends): this node asks for the lease"),
     ("handed to this node, whose mode is slave", SLAVE, slave_mode(replace(FREE, handover=Handover(E, "AUDIO2", "AUDIO"))), (), Phase.SLAVE, "never asks"),
     ("handed to another that is here", SLAVE, replace(FREE, handover=Handover(E, "AUDIO2", "AUDIO3")), (), Phase.SLAVE, "left to AUDIO3"),
     ("handed to another that has not taken it", State(free_since=NOW - 4), replace(FREE, handover=Handover(E, "AUDIO2", "AUDIO3")), (Ask(),), Phase.ASKING, "asks"),
@@ -122,10 +124,10 @@ TABLE: list[tuple[str, State, Facts, tuple[Action, ...], Phase, str]] = [
     ("would step down, nobody is here", MASTER, replace(LEADS, others=(), wish="its Asterisk is away"), (), Phase.MASTER, "is master"),
     ("its disk takes no epoch", MASTER, replace(LEADS, barred="the disk is full"), (Retire("the disk is full"),), Phase.RETIRING, "full"),
     # -- retiring
-    ("its work has ended", RETIRING, replace(LEADS, retired=True), (Release("AUDIO2"),), Phase.SLAVE, "given the lease back"),
+    ("its work has ended", RETIRING, replace(LEADS, retired=True), (Release("AUDIO2", "an operator wants it"),), Phase.SLAVE, "given the lease back"),
     ("its work goes on", RETIRING, LEADS, (), Phase.RETIRING, "ends its work"),
     ("its work does not end", RETIRING, replace(LEADS, lease_until=NOW + 9), (), Phase.RETIRING, "ends its work"),
-    ("its work has not ended in time", replace(RETIRING, retire_by=NOW), LEADS, (Release("AUDIO2", late=True),), Phase.SLAVE, "had not ended"),
+    ("its work has not ended in time", replace(RETIRING, retire_by=NOW), LEADS, (Release("AUDIO2", "an operator wants it", late=True),), Phase.SLAVE, "had not ended"),
     ("ZooKeeper away meanwhile", RETIRING, replace(LEADS, connected=False, retired=True), (), Phase.RETIRING, "does not answer"),
     ("lost meanwhile", RETIRING, replace(LEADS, holder=None), (Lose("the lease is gone from ZooKeeper"),), Phase.SLAVE, "gone"),
 ]  # fmt: skip
@@ -206,7 +208,7 @@ def test_the_retirement_of_a_mode_has_a_deadline() -> None:
     assert going.state.retire_by == going.again_at == NOW + 10
     facts = replace(slave_mode(LEADS), lease_until=NOW + 60)
     assert step(going.state, facts, T, NOW + 9.9).actions == ()
-    assert step(going.state, facts, T, NOW + 10).actions == (Release("", late=True),)
+    assert step(going.state, facts, T, NOW + 10).actions == (Release("", going.state.why, late=True),)
 
 
 def test_who_goes_first() -> None:

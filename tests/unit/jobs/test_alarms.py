@@ -60,12 +60,12 @@ def test_in_the_language_of_the_mails() -> None:
     ("reason", "english", "portuguese"),
     [
         (
-            "AUDIO hands over to this node: it asks for the lease",
+            "AUDIO hands over to this node (an operator wants it): it asks for the lease",
             "AUDIO has handed over",
             "AUDIO passou o comando",
         ),
         (
-            "AUDIO is master no more: this node asks for the lease",
+            "AUDIO is master no more (its daemon ends): this node asks for the lease",
             "AUDIO has given the lease back",
             "AUDIO devolveu",
         ),
