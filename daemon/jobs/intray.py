@@ -113,8 +113,9 @@ class InTray:
         if not book.call(book.spool.waits, dropped.name):
             return  # its own file, which has moved on meanwhile
         writer = self._writer(dropped)
-        if book.is_mine(known) and writer and writer != book.owner:
-            book.write(known)  # it was brought late
+        left = requestfile.written_by(dropped.data or b"", book.owner) == book.owner
+        if book.is_mine(known) and (writer or left):
+            book.write(known)  # it was brought late, or is its own: the disk was full when it moved on
             return
         if not book.is_mine(known) and (writer or self._is_left(dropped, known)):
             book.supersede(known, taken_in=not writer)  # it was here before another node did it

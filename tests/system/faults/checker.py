@@ -121,11 +121,13 @@ def _unfenced(history: History) -> Iterator[str]:
         if not (taken_in or marked):
             continue
         holder = holder_for(all_of_them, write)
-        if holder is None or holder.node != write.node:
+        # After ZooKeeper lost its data each node makes those of its own files again, as far as they were.
+        again = taken_in and write.state not in ("", "accepted")
+        if holder is None or (holder.node != write.node and not again):
             who = f"{holder.node} held epoch {holder.token}" if holder is not None else "nobody was master"
             yield f"{write.node or 'somebody'} wrote {write.path} while {who}"
         elif write.epoch_check is None:
-            yield f"{write.node} wrote {write.path} without asking for its epoch"
+            yield f"{write.node or 'somebody'} wrote {write.path} without asking for its epoch"
         elif taken_in and write.token is not None and write.token != holder.token:
             yield f"{write.path} says epoch {write.token}, it was {holder.token}"
 

@@ -142,6 +142,10 @@ def record_under_an_old_epoch(h: History) -> None:
     change(h.writes, lambda w: w.path == "/req/aa/r15" and w.kind == "create", token=2)
 
 
+def made_again_without_fence(h: History) -> None:
+    h.writes.append(Write(1, 400, WON + 5, "AUDIO", "create", "/req/aa/lost", 0, None, 3, "AUDIO", "done"))
+
+
 def nobody_was_master(h: History) -> None:
     h.writes.insert(0, Write(0, 0, T - 20, "AUDIO", "create", "/req/aa/early", 0, 1, 2, ""))
 
@@ -242,6 +246,7 @@ def exception(h: History) -> None:
         ("I2", unfenced_by_the_right_one),
         ("I2", watermark_of_a_stale_master),
         ("I2", record_under_an_old_epoch),
+        ("I2", made_again_without_fence),
         ("I2", nobody_was_master),
         ("I3", lost_mail),
         ("I3", unfinished_record),
@@ -274,8 +279,9 @@ def test_what_is_planted_is_found(invariant: str, plant: Callable[[History], Non
 
 
 def test_what_is_no_violation() -> None:
-    """A repeat under its own id, a slave's word, what nobody could see, what was on the wire."""
+    """A repeat under its own id, a slave's word, what nobody could see, what was on the wire, a rebuild."""
     history = copy.deepcopy(SOUND)
+    history.writes.append(Write(1, 400, WON + 5, "", "create", "/req/aa/x", 0, 2, 3, "AUDIO", "done"))
     history.consumed.append(Consumed(WON + 9, "3-ended-call", "3.0", "ended-call", "AUDIO"))
     history.said.append(Said(WON + 0.2, WON + 0.21, "AUDIO", "master", 2, -0.1))
     history.answered.append(Answered(T + 9, "r3.result@example.com", "m3@mail.example.com", "result"))
