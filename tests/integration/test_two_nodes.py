@@ -113,6 +113,20 @@ def test_a_file_that_comes_late_is_not_done_again(pair: Pair) -> None:
     assert pair.store.counts()["done"] == 1
 
 
+def test_what_a_full_disk_left_behind_is_not_done_again(pair: Pair) -> None:
+    """Its file could not be moved on while the request was done, and the process has died since."""
+    pair.audio.book.assign(pair.audio.accept("one"))
+    pending = pair.audio.spool.root / "pending" / "one.json"
+    left = pending.read_bytes()
+    with pair.audio.running():
+        wait_until(lambda: pair.audio.is_in("one", "done"), "it is done")
+        wait_until(lambda: pair.audio.files() == {"completed": ["one"]}, "so is its file")
+        pending.write_bytes(left)
+        wait_until(lambda: not pending.exists(), "it is put away")
+    assert pair.audio.files() == {"completed": ["one"]}
+    assert pair.store.counts()["done"] == 1
+
+
 def test_a_file_whose_record_is_not_assigned_yet_stays(pair: Pair) -> None:
     record = pair.audio2.accept("one")
     pair.cluster.send(record, "AUDIO")
