@@ -60,7 +60,7 @@ class Demo:
         """Do what a key says; False: to end."""
         if key == "q":
             return False
-        if key == "s":
+        elif key == "s":
             self._say("switchover")
             with suppress(Exception):
                 self.cluster.master().daemon.ctl("switchover")

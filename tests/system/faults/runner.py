@@ -25,6 +25,7 @@ Say = Callable[[str], None]
 
 WARM_UP = Scenario("warm-up", load=Load(mails=1.0, calls=5.0, seconds=3.0))
 PRUNING = 15.0  # seconds that a standby may take to learn what was published
+FRESH = 5.0  # seconds that a fact may be on its way: a call's end is told a moment after its last leg's
 QUIET = 1.5  # seconds without anything new after which a run is over
 
 
@@ -178,7 +179,9 @@ class Runner:
             left.append("calls or messages under way")
         history.listening = self._listening(history)
         facts = self.cluster.calls.emitted[first:]
-        if missing := sum((f.call, f.type) not in consumer.facts and seen(history, f) for f in facts):
+        fresh = time.time() - FRESH
+        to_come = [f for f in facts if (f.call, f.type) not in consumer.facts]
+        if missing := sum(f.at > fresh or seen(history, f) for f in to_come):
             left.append(f"{missing} facts to come")
         answered = {each.answers for each in self._boxes.answers() if each.kind != "queued"}
         if missing := len(sent - answered):
