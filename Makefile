@@ -87,7 +87,7 @@ faults: $(TEST_READY)  ## two hosts and every fault of docs/failover.md, many ti
 	$(FAULTS) report --out $(OUT) --to docs/failover-figures.md
 
 demo: $(TEST_READY)  ## two hosts with real servers and calls on this machine, and keys to break them
-	@$(BIN)/python -m gevent.monkey --module tests.demo $(if $(SCRIPT),--script "$(SCRIPT)")
+	@$(BIN)/python -m gevent.monkey --module tests.demo $(if $(RECORDED),--recorded) $(if $(SCRIPT),--script "$(SCRIPT)")
 
 fuzz: $(TEST_READY)  ## look for input that breaks something; SECONDS=60
 	$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS),60)

@@ -152,18 +152,19 @@ class Agent:
     def view(self) -> View:
         """How the election stands."""
         part, quiet = self._opened(), self._sessions.quiet
-        holder = part.sight.holder
+        holder, left = part.sight.holder, self.lease.left()
         connected = quiet.connected and not part.trouble
         return View(
             backend="zookeeper",
             connected=connected,
-            role="master" if part.state.leads else "slave",
+            # A process that was frozen may still think it leads when it is asked before it has looked.
+            role="master" if part.state.leads and left else "slave",
             mode=self._me.mode,
             epoch=self.lease.epoch,
             master=holder.name if connected and holder is not None else None,
             reason=part.said.sentence,
             since=part.said.since,
-            lease_left=self.lease.left(),
+            lease_left=left,
             members=self.board.members(),
             history=self.board.history(),
             problems=problems.sentences(

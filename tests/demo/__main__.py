@@ -1,6 +1,8 @@
 """`make demo`: two hosts on one machine with the real servers and calls, and keys to break them.
 
-    python -m gevent.monkey --module tests.demo [--script "5s s 10s k 20s r 25s q"]
+    python -m gevent.monkey --module tests.demo [--recorded] [--script "5s s 10s k 20s r 25s q"]
+
+The calls are those of a real Asterisk with SIP phones, or (`--recorded`) recorded ones, many more a second.
 
 Nothing of this machine is touched: the hosts are network namespaces (tests/servers/hosts.py), all servers
 are its own, in folders that are gone afterwards. Root; the packages are what `make test-deps` installs.
@@ -11,12 +13,14 @@ from __future__ import annotations
 import argparse
 import os
 import select
+import subprocess
 import sys
 import termios
+import threading
 import time
 import tty
 from collections import Counter, deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 
@@ -24,15 +28,18 @@ from kazoo.client import KazooClient
 from kazoo.exceptions import KazooException
 from kazoo.handlers.gevent import SequentialGeventHandler
 
+from daemon.standby.marks import HEAD, JOURNAL
+from ha.paths import PUBLISHED
 from tests.demo.view import Frame, NodeView, render
+from tests.servers.daemon import CommandFailed
 from tests.system.faults.acts import Stage
-from tests.system.faults.cluster import NAMESPACE, Cluster, unavailable_reason
+from tests.system.faults.cluster import NAMESPACE, Cluster, Kind, unavailable_reason
 from tests.system.faults.collecting import Chronicle
 from tests.system.faults.posts import Boxes, Postman
 from tests.system.faults.scenario import Act, seconds
 from tests.system.faults.watching import Consumer
 
-CALLS, MAILS = 10.0, 0.15  # a second; 600 mails an hour are answered
+CALLS, RECORDED, MAILS = 4.0, 15.0, 0.15  # a second; 600 mails an hour are answered
 EVERY = 0.25  # seconds between two pictures
 LATELY = 30.0
 ACTS = {
@@ -60,22 +67,41 @@ class Demo:
         """Do what a key says; False: to end."""
         if key == "q":
             return False
-        elif key == "s":
-            self._say("switchover")
-            with suppress(Exception):
-                self.cluster.master().daemon.ctl("switchover")
+        if key == "s":
+            self._beside("switch over", self._switchover)
         elif key == "r":
-            self._say("everything is restored")
-            self._stage.heal()
-            self._troubles.clear()
+            self._beside("restore everything", self._restore)
         elif key in ACTS:
-            act, what = ACTS[key]
-            self._number += 1
-            self._stage.begin(self._number, act)
-            node = next(iter(self._stage.going[self._number].nodes), "")
-            self._troubles[node] = what
-            self._say(f"{node} {what}")
+            self._beside("break the master", self._break, key)
         return True
+
+    def _beside(self, what: str, act: Callable[..., None], *words: str) -> None:
+        """The picture goes on meanwhile; what can't be done is told."""
+
+        def run() -> None:
+            try:
+                act(*words)
+            except (OSError, AssertionError, CommandFailed, subprocess.SubprocessError) as error:
+                self._say(f"could not {what}: {str(error).strip().splitlines()[-1][:70]}")
+
+        threading.Thread(target=run, daemon=True).start()
+
+    def _switchover(self) -> None:
+        self._say(f"switchover is asked of {self.cluster.master().name}")
+        self.cluster.master().daemon.ctl("switchover")
+
+    def _restore(self) -> None:
+        self._say("everything is restored")
+        self._stage.heal()
+        self._troubles.clear()
+
+    def _break(self, key: str) -> None:
+        act, what = ACTS[key]
+        self._number += 1
+        self._stage.begin(self._number, act)
+        node = next(iter(self._stage.going[self._number].nodes), "")
+        self._troubles[node] = what
+        self._say(f"{node} {what}")
 
     def frame(self, consumer: Consumer, postman: Postman) -> Frame:
         """How it is now."""
@@ -121,21 +147,14 @@ class _Marks:
         self._client.start_async()
 
     def read(self) -> dict[str, str]:
-        """By Asterisk and broker; {} where ZooKeeper does not answer."""
-        found = {}
+        """The master's journal; {} where ZooKeeper does not answer."""
         with suppress(KazooException, self._client.handler.timeout_exception):
             if self._client.connected:
-                for asterisk in self._children(f"{NAMESPACE}/pub"):
-                    for broker in self._children(f"{NAMESPACE}/pub/{asterisk}"):
-                        _, stat = self._client.get_async(f"{NAMESPACE}/pub/{asterisk}/{broker}").get(
-                            timeout=1
-                        )
-                        age = time.time() - stat.mtime / 1000
-                        found[f"{asterisk} to {broker}"] = f"mark {stat.version}, {age:.1f} s old"
-        return found
-
-    def _children(self, path: str) -> list[str]:
-        return sorted(self._client.get_children_async(path).get(timeout=1))
+                head = f"{NAMESPACE}{PUBLISHED}/{JOURNAL}/{HEAD}"
+                _, stat = self._client.get_async(head).get(timeout=1)
+                age = max(time.time() - stat.mtime / 1000, 0)
+                return {"journal": f"written {stat.version:,} times, last {age:.1f} s ago"}
+        return {}
 
     def close(self) -> None:
         """End the session."""
@@ -166,7 +185,7 @@ def _screen() -> Iterator[None]:
 def _run(demo: Demo, script: list[tuple[float, str]], *, live: bool) -> None:
     began, shown = time.monotonic(), 0.0
     postman = Postman(demo.cluster.imap, "demo", 0)
-    demo.cluster.calls.begin(CALLS)
+    demo.cluster.calls.begin(CALLS if demo.cluster.kind.asterisk == "real" else RECORDED)
     postman.start(MAILS)
     with Consumer(demo.cluster.mailbox) as consumer:
         going = True
@@ -194,7 +213,9 @@ def _run(demo: Demo, script: list[tuple[float, str]], *, live: bool) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
     parser.add_argument("--script", default="", help="keys at times, in place of a person's")
-    words = parser.parse_args().script.split()
+    parser.add_argument("--recorded", action="store_true", help="recorded calls, not a real Asterisk's")
+    told = parser.parse_args()
+    words = told.script.split()
     script = [(seconds(at), key) for at, key in zip(words[::2], words[1::2], strict=True)]
     if reason := unavailable_reason():
         print(f"the demo can't be shown here: {reason}")
@@ -203,10 +224,8 @@ def main() -> int:
     if not live and not script:
         print("the demo needs a terminal, or a --script")
         return 2
-    print(
-        "two hosts, three ZooKeepers, RabbitMQ, Dovecot and Postfix are started: some 15 seconds", flush=True
-    )
-    with Cluster() as cluster:
+    print("two hosts, three ZooKeepers, RabbitMQ, Dovecot, Postfix, Asterisk: half a minute", flush=True)
+    with Cluster(Kind(asterisk="" if told.recorded else "real")) as cluster:
         demo = Demo(cluster)
         try:
             if live:

@@ -21,7 +21,7 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. `marks`: how far is published, by Asterisk and broker. `events`: what happened, in order.
+    """One picture. `marks`: where it is written down what is published. `events`: what happened, in order.
 
     `gap`: the longest silence at the consumer lately, in seconds.
     """

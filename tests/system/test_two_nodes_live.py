@@ -207,9 +207,8 @@ def test_a_frozen_master_begins_nothing_when_it_wakes(pair: Pair, far_end: Mailb
         pair.deliver(number)
     pair.all_answered(3)
     frozen.send(signal.SIGCONT)
-    frozen.wait_for(
-        lambda status: status["role"] == "slave" and status["ha"]["master"] == "AUDIO", "it knows"
-    )
+    assert frozen.status()["role"] == "slave", "at once"
+    frozen.wait_for(lambda status: status["ha"]["master"] == "AUDIO", "it knows who")
     assert len(pair.answered()) == 3
     pair.stop()
 
