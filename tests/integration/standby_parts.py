@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from daemon.errors import TransientError
 from daemon.jobs.records import Deposed
@@ -239,3 +241,9 @@ class Pair:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> Iterator[Pair]:
+    with Pair(tmp_path) as both:
+        yield both
