@@ -1,4 +1,4 @@
-"""Nodes of an election as real processes (ha_program), and what they said, for the tests."""
+"""Nodes of an election as real processes (ha_program), their ensemble, and what they said, for the tests."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import pairwise
 from math import inf
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.servers.waiting import wait_until
+from tests.servers.zookeeper import Ensemble
 
 ROOT = Path(__file__).parents[2]
 Event = dict[str, Any]
+T = 4.0
+SLACK = 1.5  # seconds: the machine of the tests has two cores for everything
 
 
 class Node:
@@ -156,3 +161,27 @@ def assert_apart(nodes: Iterable[Node]) -> None:
         if one != two:
             assert end < begin, f"{one} was master until {end}, {two} from {begin}"
             assert epoch < later
+
+
+@pytest.fixture(scope="module")
+def zookeeper() -> Iterator[Ensemble]:
+    with Ensemble(3) as ensemble:
+        yield ensemble
+
+
+@pytest.fixture
+def nodes(tmp_path: Path, zookeeper: Ensemble, request: pytest.FixtureRequest) -> Iterator[Nodes]:
+    """Nodes of one test, in a namespace of its own."""
+    made = Nodes(tmp_path, zookeeper.hosts, f"/tests/{request.node.name}")
+    yield made
+    made.close()
+    for server in zookeeper.servers:
+        server.thaw()
+
+
+def takeover(old: Node, new: Node, since: float, what: str) -> float:
+    """Seconds from `since` until `new` was master."""
+    lasted = float(new.next("valid")["at"]) - since
+    assert_apart([old, new])
+    print(f"{what}: master again after {lasted:.2f} s")
+    return lasted
