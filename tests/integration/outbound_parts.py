@@ -1,4 +1,4 @@
-"""Parts for the tests of Asterisk's outbound websocket: a listener at work, and a client that can lie."""
+"""Parts for tests of Asterisk's outbound websocket: a listener, a real Asterisk, a client that can lie."""
 
 from __future__ import annotations
 
@@ -11,18 +11,24 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import Any
+
+import pytest
 
 from daemon.ari.address import Address
 from daemon.ari.inbox import Batch, Inbox, Lost, Mark, Opened, Overflow
 from daemon.ari.server import QUEUE_BYTES, QUEUE_EVENTS, Left, ServerListener
 from daemon.ari.server_frames import CLOSE, PING, PONG, TEXT
 from daemon.ari.session import ListenerOptions
-from tests.servers.asterisk.outbound import PASSWORD, USER
+from tests.servers.asterisk.outbound import PASSWORD, USER, OutboundAsterisk
+from tests.servers.asterisk.own import own_asterisk
+from tests.servers.ports import free_port
 from tests.servers.waiting import DEADLINE, wait_until
 
 APP = "arimonitor-A"
+CHANNELVARS = "CHANNEL(linkedid),MIXMONITOR_FILENAME"
+Starter = Callable[..., tuple[OutboundAsterisk, int]]
 
 
 class Taker:
@@ -233,3 +239,30 @@ class FakeOutbound:
         with suppress(OSError):
             self.sock.shutdown(socket.SHUT_RDWR)
         self.sock.close()
+
+
+@pytest.fixture
+def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
+    """Starts an Asterisk that connects to a port of ours; Asterisk and port."""
+    with ExitStack() as stack:
+
+        def starter(
+            app: str = APP, kind: type[OutboundAsterisk] = OutboundAsterisk, **traits: Any
+        ) -> tuple[OutboundAsterisk, int]:
+            server = stack.enter_context(own_asterisk("22", tmp_path_factory.mktemp("pbx"), kind))
+            for name, value in traits.items():
+                setattr(server, name, value)
+            port = free_port()
+            server.start_towards((port, app), channelvars=CHANNELVARS)
+            return server, port
+
+        yield starter
+
+
+def one_call(server: OutboundAsterisk) -> None:
+    caller, called = server.register("1013010", "1013015")
+    call = caller.dial("1013015")
+    called.incoming().answer()
+    call.wait("answered")
+    call.hangup()
+    server.idle()

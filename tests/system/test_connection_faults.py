@@ -5,12 +5,12 @@
 - Abrupt loss: test_recovery (kill -9), here (a cut). By a fake: test_ari_listener.
 - 404, a wrong prefix, and 401, a wrong password: here. By a fake: test_ari_socket.
 - 400, no application: test_ari_asterisk (the settings refuse an empty name). By a fake: test_ari_socket.
-- 503, not booted: by a fake only, since it lasts milliseconds: test_ari_socket, test_ari_server.
-- ApplicationReplaced: here; over the outbound websocket test_ari_server. By a fake: test_ari_listener.
+- 503, not booted: by a fake only, since it lasts milliseconds: test_ari_socket, test_ari_server_fake.
+- ApplicationReplaced: here; over the outbound websocket test_ari_server_faults. By a fake: test_ari_listener.
 - Slow reading, cut off by Asterisk: here (the daemon stands still).
 - Hung handshake: here (SIGSTOP). By a fake: test_ari_socket.
-- Hung REST call: test_ari_server (SIGSTOP). By a fake: test_ari_listener.
-- Restart, recognised by the startup time: test_ari_server, and here, where what was open is ended.
+- Hung REST call: test_ari_server_faults (SIGSTOP). By a fake: test_ari_listener.
+- Restart, recognised by the startup time: test_ari_server_faults, and here, where what was open is ended.
 - PJSIP stuck while ARI answers: by a fake only, test_pjsip_stuck and test_ami.
 
 The files named are in tests/integration and tests/system.
