@@ -15,11 +15,8 @@ from daemon.mail.intake import Accept, Help, Ignore, Refuse, decide, policy_of, 
 from daemon.mail.policy import Policy, Rights
 from daemon.settings import Settings
 from tests.unit.mail.letters import PLAIN, incoming
-from tests.unit.mail.site import ANYBODYS, NOW, PERSON, POLICY, TECH, TECHS_TOKEN, TOKENS, Past
+from tests.unit.mail.site import ANYBODYS, DAYS, MACS, NOW, PERSON, POLICY, TECH, TECHS_TOKEN, TOKENS, Past, R
 
-DAYS = "INICIO=27/10/2025 08:00 FIM=28/10/2025 18:00"
-R = f"RAMAIS=1121 {DAYS}"
-MACS = "MACATUAL=00:11:22:33:44:55 MACFUTURO=66:77:88:99:AA:BB"
 T = f"[{TECHS_TOKEN}]"
 
 

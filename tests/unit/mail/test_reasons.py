@@ -14,7 +14,7 @@ from daemon.jobs.model import Failure
 from daemon.mail import reasons
 from daemon.mail.subject import Refusal, parse
 from tests.unit.mail.site import LIMITS, NOW
-from tests.unit.mail.test_subject import REFUSED
+from tests.unit.mail.test_subject_refused import REFUSED
 
 SOURCES = Path(reasons.__file__).parent
 TABLES = {**reasons.REASONS, **jobs.REASONS}
