@@ -30,7 +30,7 @@ from daemon.errors import ConfigurationError, PermanentError
 from daemon.settings.draft import Draft
 from tests import fuzz_mail
 from tests.unit.calls import expectations as ex
-from tests.unit.console.test_commands import House
+from tests.unit.console.house import House
 
 REPOSITORY = Path(__file__).parents[1]
 CONTEXT = Context(
