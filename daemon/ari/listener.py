@@ -29,6 +29,7 @@ from daemon.runtime.backoff import Backoff
 log = logging.getLogger("arimonitor.ari")
 
 _TICK: Final = 0.25  # seconds between looks at `stop` on a silent socket
+_DEAF: Final = 3  # connections without an event after which an Asterisk is believed to give no sign at all
 _STEADY: Final = 5.0  # a connection that lasted this long resets the backoff
 _SHORT_EVENT: Final = 500  # ApplicationReplaced, which carries no channel, is shorter
 
@@ -54,6 +55,7 @@ class Listener:
         self._outage = Outage()
         self._replaced = Replaced(first=options.replaced_pause)
         self._generation = 0
+        self._deaf = 0
         self._connected = False
         self._state = "not connected yet"
         self._since = clock()
@@ -99,7 +101,9 @@ class Listener:
                 self._not_connected(error)
                 stop.wait(self._pause(error))
                 continue
+            session.asks_for_signs = self._deaf < _DEAF
             self._stay(session, stop)
+            self._deaf = self._deaf + 1 if session.deaf else 0
             if session.replaced:
                 self._leave_the_name(options, rest, stop)
             elif not stop.is_set() and not self._reconfigured:
@@ -217,6 +221,7 @@ class Listener:
                 f"the network or Asterisk hangs"
             )
         if session.is_deaf(now):
+            session.deaf = True
             raise Disconnected(
                 f"Asterisk knows the application {options.app} and sends it no events "
                 f"(the last session's clean-up came after this one had begun)"

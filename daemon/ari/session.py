@@ -105,6 +105,7 @@ class Session:
         self.began = time.monotonic()
         self.pinged_at = 0.0
         self.replaced = False
+        self.deaf = False
         self._varset = True
         self._check_at = self.began + options.check_after
         self._sign_is_due: float | None = None

@@ -116,6 +116,18 @@ def test_an_application_that_asterisk_knows_and_does_not_feed(fake: FakeAri) -> 
     assert taker.frames == [encoded({**CREATED, "application": "mon-A"})], "the signs are no events"
 
 
+def test_an_asterisk_that_takes_the_request_and_gives_no_sign_is_believed_in_the_end(fake: FakeAri) -> None:
+    fake.faults.deaf = True
+    listener, _ = listener_and_taker(fake, pong_within=0.05)
+    with running(listener):
+        wait_until(lambda: len(fake.sessions) == 4, "a fourth connection")
+        asked = len(fake.asked("GET", "/applications/mon-A"))
+        wait_until(lambda: len(fake.asked("GET", "/applications/mon-A")) > asked + 5, "five checks")
+        assert listener.status()["connected"] is True
+    assert len(fake.sessions) == 4
+    assert len(fake.asked("POST", "/events/user")) == 3
+
+
 def test_an_asterisk_that_gives_no_signs_is_believed(fake: FakeAri) -> None:
     fake.faults.rest["/events/user/arimonitor-check"] = "404"
     listener, taker = listener_and_taker(fake, pong_within=0.1)
