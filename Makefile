@@ -7,9 +7,9 @@ TEST_READY := $(VENV)/.test-ready
 PATCHED := $(BIN)/python -m gevent.monkey --module pytest
 export ARIMONITOR_TEST_CACHE ?= $(CURDIR)/.cache
 
-.PHONY: help run test test-full test-deps lint types layers unit integration integration-a-k integration-l-s integration-t-z
-.PHONY: system
-.PHONY: system-a-d system-e-z system-heavy faults demo fuzz bench clean
+.PHONY: help run test test-full test-deps checks lint types layers unit faults demo fuzz bench clean
+.PHONY: integration integration-a-k integration-l-q integration-r-s integration-t-z
+.PHONY: system system-a-d system-e-z system-heavy
 
 help:  ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
@@ -26,15 +26,17 @@ $(TEST_READY): $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e .[test]
 	touch $@
 
-# Nearly all the time of the tests is waiting, so parts of them run beside one another; what they print comes
-# when a part is over. Last and alone: the heavy ones, which need the processor.
+# Nearly all the time of the tests is waiting, so parts of them run beside one another, the longest first; what
+# they print comes when a part is over. What needs the processor and waits for nothing takes what is left of it.
 BESIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
+LATER := nice -n 10
+INTEGRATION := integration-a-k integration-l-q integration-r-s integration-t-z
+SYSTEM := system-heavy system-e-z system-a-d
 
 test: $(TEST_READY)  ## set up and run every test (10 to 15 minutes)
-	$(BESIDE) -j 4 test-deps lint layers types unit
-	@echo "integration and system tests beside one another: some 6 minutes, what they say comes when each is over"
-	@$(BESIDE) -j 5 integration-a-k integration-l-s integration-t-z system-a-d system-e-z
-	$(MAKE) --no-print-directory system-heavy
+	$(MAKE) --no-print-directory test-deps
+	@echo "everything beside one another: some 8 minutes, what the parts say comes when each is over"
+	@$(BESIDE) -j 9 $(SYSTEM) $(INTEGRATION) checks unit
 
 test-full: export ARIMONITOR_NO_SKIPS = 1
 test-full: test  ## the same, but a skipped test is a failed one
@@ -42,31 +44,36 @@ test-full: test  ## the same, but a skipped test is a failed one
 test-deps: $(TEST_READY)  ## the servers that the tests run against: Debian packages, Asterisk in a chroot
 	etc/install/test-servers $(BIN)/python
 
+checks: lint layers types
+
 lint: $(TEST_READY)  ## format and style
 	$(BIN)/ruff format --check -q .
 	$(BIN)/ruff check -q .
 
 layers: $(TEST_READY)  ## who may import whom
-	$(BIN)/lint-imports --no-cache
+	$(LATER) $(BIN)/lint-imports --no-cache
 
 types: $(TEST_READY)  ## mypy, strict
-	$(BIN)/mypy
+	$(LATER) $(BIN)/mypy
 
 unit: $(TEST_READY)  ## pure code: no gevent, no socket
-	$(BIN)/python -m pytest -q tests/unit
+	$(LATER) $(BIN)/python -m pytest -q tests/unit
 
-integration: integration-a-k integration-l-s integration-t-z  ## one adapter against one real server
+integration: $(INTEGRATION)  ## one adapter against one real server
 
 integration-a-k: $(TEST_READY)
 	$(PATCHED) -q tests/integration/test_[a-k]*.py
 
-integration-l-s: $(TEST_READY)
-	$(PATCHED) -q tests/integration/test_[l-s]*.py
+integration-l-q: $(TEST_READY)
+	$(PATCHED) -q tests/integration/test_[l-q]*.py
+
+integration-r-s: $(TEST_READY)
+	$(PATCHED) -q tests/integration/test_[r-s]*.py
 
 integration-t-z: $(TEST_READY)
 	$(PATCHED) -q tests/integration/test_[t-z]*.py
 
-system: system-a-d system-e-z system-heavy  ## real daemons, real servers, faults
+system: $(SYSTEM)  ## real daemons, real servers, faults
 
 system-a-d: $(TEST_READY)
 	$(PATCHED) -q -m "not heavy" tests/system/test_[a-d]*.py
