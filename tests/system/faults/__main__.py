@@ -27,12 +27,15 @@ from tests.system.faults.series import TABLE, Job, Series, jobs, named
 NOTHING_HERE = 3
 _HEAD = """\
 # Failover in figures
-Two hosts, every fault, one after the other while calls and mails flow: what [faults.md](faults.md) describes, and `make faults` writes.
+Two hosts, every fault, one after the other while calls and mails flow: what [faults.md](faults.md)
+describes, and `make faults` writes.
 
-Seconds from the fault: until another node is **new master**; until its first message is at the consumer (**failover**); until it has
-taken in its first mail. A session with ZooKeeper lasts 4 s. *Times*: how often the fault came, several times in some runs. *Lost*: mails without
-an answer, calls' facts that a sound node was told and that never came. *Doubled*: the same under two ids. *Repeats*: messages that came again
-under their own id. *Found wrong*: runs in which an invariant or the scenario's own bound was broken.
+Seconds from the fault: until another node is **new master**; until its first message is at the consumer
+(**failover**); until it has taken in its first mail. A session with ZooKeeper lasts 4 s. *Times*: how
+often the fault came, several times in some runs. *Lost*: mails without an answer, calls' facts that a
+sound node was told and that never came. *Doubled*: the same under two ids. *Repeats*: messages that came
+again under their own id. *Found wrong*: runs in which an invariant or the scenario's own bound was
+broken.
 
 """
 
