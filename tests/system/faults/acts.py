@@ -179,8 +179,8 @@ class Stage(Targets):
 
     def _clock(self, word: str, by: str) -> Effect:
         (node,) = self._nodes(word)
-        self.cluster.shift(node.name, by)
-        return Effect(lambda: self.cluster.shift(node.name, "+0"), (node,), blind=False)
+        self.cluster.shift(node.name, float(f"{by[0]}{seconds(by[1:])}"))
+        return Effect(lambda: self.cluster.shift(node.name, 0.0), (node,), blind=False)
 
     def _upgrade(self, word: str) -> Effect:
         (node,) = self._nodes(word)

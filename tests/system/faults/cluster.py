@@ -45,7 +45,7 @@ _ZOOKEEPER = (2181, 2888, 3888)  # ports in namespaces that are our own
 _LINK_KEY = "f" * 64
 _SMALL = "300m"
 _BLIND_CLOCK = REPOSITORY / "tests/system/faults/blind_clock.py"
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
+_WRONG_CLOCK = REPOSITORY / "tests/system/faults/wrong_clock.py"
 
 
 def unavailable_reason() -> str | None:
@@ -77,8 +77,8 @@ class Node:
 class Kind:
     """What a cluster is made of. `tree`: the product's packages that its daemons run from.
 
-    `clocks`: "blind" (blind_clock.py) or "fake" (libfaketime, moved by `shift`). `disks`: "small" ones
-    for the daemons' data, which can be filled. `hosts`: "systemd" runs the two hosts (systemd_hosts.py).
+    `clocks`: "blind" (blind_clock.py) or "wrong" ones (wrong_clock.py, moved by `shift`). `disks`: "small"
+    ones for the daemons' data, which can be filled. `hosts`: "systemd" runs the two hosts (systemd_hosts.py).
     `asterisk`: "real" is one with phones (real_asterisk.py), else recorded calls are played.
     `failpoints`: "armed" ones, so that a daemon can be told where to die.
     """
@@ -216,7 +216,8 @@ class Cluster(Lifetime):
             service = ServiceDaemon(self.base / name, self.settings(name), host, readable)
             self._stack.callback(service.booted.close)
             return Node(name, host, service, self.ssh[name])
-        launcher = (str(_BLIND_CLOCK),) if self.kind.clocks == "blind" else ("-m", "daemon")
+        launchers = {"blind": (str(_BLIND_CLOCK),), "wrong": (str(_WRONG_CLOCK),)}
+        launcher = launchers.get(self.kind.clocks, ("-m", "daemon"))
         made = ArimonitorDaemon(
             self.base / name, self.settings(name), at=host, tree=self.kind.tree, launcher=launcher
         )
@@ -225,15 +226,9 @@ class Cluster(Lifetime):
             self.failpoint(name).write_text("")
             made.environ["ARIMONITOR_TEST_FAILPOINTS"] = "1"
             made.environ["ARIMONITOR_FAILPOINT"] = f"@{self.failpoint(name)}"
-        if self.kind.clocks == "fake":
-            made.environ.update(
-                LD_PRELOAD=str(_FAKETIME),
-                FAKETIME_TIMESTAMP_FILE=str(self.base / f"{name}.clock"),
-                FAKETIME_CACHE_DURATION="1",
-                FAKETIME_DONT_FAKE_MONOTONIC="1",
-                NO_FAKE_STAT="1",
-            )
-            self.shift(name, "+0")
+        if self.kind.clocks == "wrong":
+            made.environ["ARIMONITOR_TEST_CLOCK"] = str(self.base / f"{name}.clock")
+            self.shift(name, 0.0)
         if self.kind.disks == "small":
             made.data.mkdir()
             mount = ["mount", "-t", "tmpfs", "-o", f"size={_SMALL}", "tmpfs", str(made.data)]
@@ -249,9 +244,11 @@ class Cluster(Lifetime):
         """The file that names the point at which a node's daemon dies next."""
         return self.base / f"{name}.failpoint"
 
-    def shift(self, name: str, by: str) -> None:
-        """The wall clock of a node is wrong by so much ("+1h") from the next second on."""
-        (self.base / f"{name}.clock").write_text(by + "\n")
+    def shift(self, name: str, by: float) -> None:
+        """The wall clock of a node is wrong by so many seconds from now on."""
+        told = self.base / f"{name}.clock.new"
+        told.write_text(f"{by}")
+        told.rename(self.base / f"{name}.clock")
 
     def settings(self, name: str) -> dict[str, Any]:
         """The tables of a node's configuration."""

@@ -172,7 +172,7 @@ class Scenario:
 GIVEN = {
     "master": NODES,
     "zookeeper-leader": ("witness", "master", "standby"),
-    "clocks": ("blind", "fake"),  # see clocks.py
+    "clocks": ("blind", "wrong"),  # see blind_clock.py, wrong_clock.py
     "disks": ("small",),
     "failpoints": ("armed",),  # needed for `crash`
     "hosts": ("systemd",),  # see systemd_hosts.py
