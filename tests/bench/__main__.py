@@ -26,6 +26,7 @@ PARTS = {
     "sftp": "Files between hosts: put and get of 200 MB over SSH",
     "requests": "Requests by mail: from the mail to the answer",
     "records": "A request's records in ZooKeeper",
+    "ha": "One of two, with nothing to do",
 }
 
 

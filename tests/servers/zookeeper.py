@@ -42,6 +42,7 @@ _CONF = """\
 tickTime={tick}
 initLimit=20
 syncLimit={sync}
+fastleader.maxNotificationInterval=1000
 minSessionTimeout={least}
 maxSessionTimeout=60000
 dataDir={data}
