@@ -26,18 +26,17 @@ $(TEST_READY): $(READY)
 	$(BIN)/pip install --quiet --disable-pip-version-check -c requirements.txt -e .[test]
 	touch $@
 
-# Nearly all the time of the tests is waiting, so parts of them run beside one another; what they print comes
-# when a part is over. Last and alone: the heavy ones, which need the processor.
+# Nearly all the time of the tests is waiting, so parts of them run beside one another, the longest first; what
+# they print comes when a part is over. What needs the processor and waits for nothing takes what is left of it.
 BESIDE := $(MAKE) --no-print-directory --keep-going --output-sync=target
 LATER := nice -n 10
 INTEGRATION := integration-a-k integration-l-q integration-r-s integration-t-z
 SYSTEM := system-heavy system-e-z system-a-d
 
-test: $(TEST_READY)  ## set up and run every test (10 to 18 minutes)
-	$(BESIDE) -j 4 test-deps checks unit
-	@echo "integration and system tests beside one another: some 6 minutes, what they say comes when each is over"
-	@$(BESIDE) -j 6 $(INTEGRATION) system-e-z system-a-d
-	$(MAKE) --no-print-directory system-heavy
+test: $(TEST_READY)  ## set up and run every test (10 to 15 minutes)
+	$(MAKE) --no-print-directory test-deps
+	@echo "everything beside one another: some 11 minutes, what the parts say comes when each is over"
+	@$(BESIDE) -j 9 $(SYSTEM) $(INTEGRATION) checks unit
 
 test-full: export ARIMONITOR_NO_SKIPS = 1
 test-full: test  ## the same, but a skipped test is a failed one

@@ -264,10 +264,9 @@ class Cluster:
         view = self.view()
         for sentence in view.problems:
             yield Problem("ha", sentence)
-        if self._succession is not None and view.connected:  # if not, that is said already
-            part = self._succession.writer if view.role == "master" else self._succession.pruner
-            if trouble := part.status()["trouble"]:
-                yield Problem("ha", f"the two nodes can't tell one another what is published: {trouble}")
+        told = self._succession if view.connected else None  # if not, that is said already
+        if told is not None and (trouble := told.trouble(leads=view.role == "master")):
+            yield Problem("ha", f"the two nodes can't tell one another what is published: {trouble}")
         mine = self._settings.recordings.audios_from
         for name, facts in self._facts_of_others().items():
             theirs = facts.get("audios_from", mine)

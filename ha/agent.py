@@ -157,8 +157,7 @@ class Agent:
         return View(
             backend="zookeeper",
             connected=connected,
-            # A process that was frozen may still think it leads when it is asked before it has looked.
-            role="master" if part.state.leads and left else "slave",
+            role=part.state.role(left),
             mode=self._me.mode,
             epoch=self.lease.epoch,
             master=holder.name if connected and holder is not None else None,

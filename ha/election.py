@@ -149,8 +149,8 @@ def _own_lease(at: Moment) -> Step | None:
     if facts.barred or facts.me.mode == "slave":
         why = facts.barred or "its mode is slave"
         return at.do(Forget(), f"this node gives back the lease that it still had: {why}")
-    handover = facts.handover
-    if handover and handover.token == facts.token and handover.giver == facts.me.name != handover.to:
+    handover = facts.handed
+    if handover and handover.giver == facts.me.name != handover.to:
         return at.do(Forget(), "this node gives back the lease that it still had: switchover")
     if len(at.state.losses) > 1 and facts.able:
         return at.do(
@@ -175,8 +175,8 @@ def _never(at: Moment) -> Step | None:
 
 def _handed(at: Moment) -> Step | None:
     """The last master gave the lease back: for whom?"""
-    handover = at.facts.handover
-    if handover is None or handover.token != at.facts.token:
+    handover = at.facts.handed
+    if handover is None:
         return None
     me, to = at.facts.me.name, handover.to
     if to == me:
@@ -204,8 +204,7 @@ def _hold_off(at: Moment) -> Step | None:
 
 
 def _higher(at: Moment) -> Step | None:
-    handover = at.facts.handover
-    giver = handover.giver if handover is not None and handover.token == at.facts.token else ""
+    giver = at.facts.handed.giver if at.facts.handed is not None else ""
     mine = rank(at.facts.me)
     higher = [each for each in at.facts.able if rank(each) > mine and each.name != giver]
     until = _free_since(at) + at.timings.patience
@@ -218,8 +217,7 @@ def _free(at: Moment) -> Step | None:
     last, here = at.facts.leader, {each.name for each in at.facts.others}
     if last == at.facts.me.name:
         return at.ask("nobody is master: this node, which was it last, asks for the lease")
-    handover = at.facts.handover
-    why = _because(handover) if handover is not None and handover.token == at.facts.token else ""
+    why = _because(at.facts.handed)
     if last in here or why:
         return at.ask(f"{last} is master no more{why}: this node asks for the lease")
     if last:
@@ -227,8 +225,8 @@ def _free(at: Moment) -> Step | None:
     return at.ask("nobody is master: this node asks for the lease")
 
 
-def _because(handover: Handover) -> str:
-    return f" ({handover.why})" if handover.why else ""
+def _because(handover: Handover | None) -> str:
+    return f" ({handover.why})" if handover is not None and handover.why else ""
 
 
 def _free_since(at: Moment) -> float:

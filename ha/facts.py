@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ha.codec import Handover
-from ha.model import Member
+from ha.model import Member, Role
 
 
 class Phase(StrEnum):
@@ -41,6 +41,13 @@ class State:
     def leads(self) -> bool:
         """Whether this node is master, retiring or not."""
         return self.phase in (Phase.MASTER, Phase.RETIRING)
+
+    def role(self, lease_left: float | None) -> Role:
+        """What this node is to others; `lease_left` in seconds, None without the lease.
+
+        A process that was frozen still thinks that it leads, until it has looked.
+        """
+        return "master" if self.leads and lease_left else "slave"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,11 @@ class Facts:
     trouble: str = ""
     lease_until: float = 0.0
     answer: Answer | None = None
+
+    @property
+    def handed(self) -> Handover | None:
+        """The handover, if it is of the present epoch."""
+        return self.handover if self.handover is not None and self.handover.token == self.token else None
 
     def named(self, name: str) -> Member | None:
         """The other of this name, if it is here and may lead."""

@@ -112,9 +112,9 @@ class InTray:
         book, request = self._book, record.request
         if not book.call(book.spool.waits, dropped.name):
             return  # its own file, which has moved on meanwhile
-        writer = self._writer(dropped)
-        left = requestfile.written_by(dropped.data or b"", book.owner) == book.owner
-        if book.is_mine(known) and (writer or left):
+        written_by = requestfile.written_by(dropped.data or b"", book.owner)
+        writer = "" if book.alone else written_by
+        if book.is_mine(known) and (writer or written_by == book.owner):
             book.write(known)  # it was brought late, or is its own: the disk was full when it moved on
             return
         if not book.is_mine(known) and (writer or self._is_left(dropped, known)):

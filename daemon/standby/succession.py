@@ -124,6 +124,11 @@ class Succession:
             log.info("handing over: %s", sentence)
         return sentence
 
+    def trouble(self, *, leads: bool) -> str:
+        """Why what is published is not told (as the master), or not learnt; "" while it is."""
+        part = self.writer if leads else self.pruner
+        return str(part.status()["trouble"])
+
     def _last_word(self, deadline: float, *, clean: bool) -> str:
         """Have the journal written to its end; why not."""
         while True:

@@ -61,7 +61,7 @@ class Demo:
         self._number = 0
         self._master = ""
         self._boxes = Boxes(cluster.imap)
-        self._marks = _Marks(cluster.zookeeper.hosts)
+        self._journal = _Journal(cluster.zookeeper.hosts)
 
     def key(self, key: str) -> bool:
         """Do what a key says; False: to end."""
@@ -126,35 +126,35 @@ class Demo:
             len(postman.mailed),
             len({each.answers for each in self._boxes.answers() if each.kind != "queued"}),
             _silence([each.at for each in came if each.at > time.time() - LATELY]),
-            self._marks.read(),
+            self._journal.read(),
             tuple(self._events),
         )
 
     def close(self) -> None:
         """Heal, so that everything can be ended."""
         self._stage.heal()
-        self._marks.close()
+        self._journal.close()
 
     def _say(self, what: str) -> None:
         self._events.append(f"{time.monotonic() - self._began:6.1f} s  {what}")
 
 
-class _Marks:
-    """How far is published, as ZooKeeper has it; a client of the demo's own."""
+class _Journal:
+    """What the master writes of what it has published, in ZooKeeper; a client of the demo's own."""
 
     def __init__(self, hosts: str) -> None:
         self._client = KazooClient(hosts, handler=SequentialGeventHandler(), timeout=4.0)
         self._client.start_async()
 
-    def read(self) -> dict[str, str]:
-        """The master's journal; {} where ZooKeeper does not answer."""
+    def read(self) -> str:
+        """How often and when it was last written; "" where ZooKeeper does not answer."""
         with suppress(KazooException, self._client.handler.timeout_exception):
             if self._client.connected:
                 head = f"{NAMESPACE}{PUBLISHED}/{JOURNAL}/{HEAD}"
                 _, stat = self._client.get_async(head).get(timeout=1)
                 age = max(time.time() - stat.mtime / 1000, 0)
-                return {"journal": f"written {stat.version:,} times, last {age:.1f} s ago"}
-        return {}
+                return f"written {stat.version:,} times, last {age:.1f} s ago"
+        return ""
 
     def close(self) -> None:
         """End the session."""

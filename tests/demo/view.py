@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 KEYS = "s switchover   k kill   f freeze   c cut off   r restore   q quit      (k, f, c: the master)"
 WIDTH = 100
@@ -21,7 +21,7 @@ class NodeView:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture. `marks`: where it is written down what is published. `events`: what happened, in order.
+    """One picture. `journal`: when the master last wrote it. `events`: what happened, in order.
 
     `gap`: the longest silence at the consumer lately, in seconds.
     """
@@ -39,7 +39,7 @@ class Frame:
     mails: int
     answered: int
     gap: float
-    marks: Mapping[str, str] = field(default_factory=dict)
+    journal: str = ""
     events: Sequence[str] = ()
 
 
@@ -62,8 +62,7 @@ def render(frame: Frame, *, colour: bool = True) -> list[str]:
         f"Consumer    {frame.messages:,} of {frame.facts:,} messages, {lost}; {frame.repeats} came again",
         f"            {came or 'nothing yet'}; longest silence lately {frame.gap:.1f} s",
         f"Mails       {frame.mails} sent, {frame.answered} answered",
-        "Published   "
-        + ("; ".join(f"{name}: {mark}" for name, mark in frame.marks.items()) or "no mark yet"),
+        f"Journal     {frame.journal or 'nothing yet'}",
         "",
         *(paint(_DIM, event[:WIDTH]) for event in frame.events[-8:]),
         "",

@@ -23,6 +23,7 @@ from daemon.ari.server_frames import CLOSE, PING, PONG, TEXT
 from daemon.ari.session import ListenerOptions
 from tests.servers.asterisk.outbound import PASSWORD, USER, OutboundAsterisk
 from tests.servers.asterisk.own import own_asterisk
+from tests.servers.asterisk.server import Asterisk
 from tests.servers.ports import free_port
 from tests.servers.waiting import DEADLINE, wait_until
 
@@ -259,7 +260,7 @@ def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Starter]:
         yield starter
 
 
-def one_call(server: OutboundAsterisk) -> None:
+def one_call(server: Asterisk) -> None:
     caller, called = server.register("1013010", "1013015")
     call = caller.dial("1013015")
     called.incoming().answer()

@@ -21,6 +21,7 @@ from daemon.ari.wire import ConnectError
 from daemon.calls.model import Fact
 from daemon.outbox.message import Message
 from daemon.runtime.backoff import Backoff
+from tests.integration.outbound_parts import one_call
 from tests.servers.asterisk.own import own_asterisk
 from tests.servers.asterisk.server import Asterisk
 from tests.servers.waiting import DEADLINE, wait_until
@@ -92,15 +93,6 @@ def listening(server: Asterisk, app: str, **options: object) -> Iterator[tuple[L
         for thread in threads:
             thread.join(DEADLINE)
         assert not any(thread.is_alive() for thread in threads)
-
-
-def one_call(server: Asterisk) -> None:
-    caller, called = server.register("1013010", "1013015")
-    call = caller.dial("1013015")
-    called.incoming().answer()
-    call.wait("answered")
-    call.hangup()
-    server.idle()
 
 
 def ended(recorder: Recorder, calls: int) -> bool:

@@ -100,8 +100,10 @@ def test_a_board_that_is_away_at_a_takeover_costs_repeats_not_messages(
     assert set(pair.broker.ids) == pair.made
     assert len(pair.broker.repeated) == 5
     assert pair.b.succession.writer.status()["waiting"] == 20
+    assert pair.b.succession.trouble(leads=True) == "the board is away"
     pair.board.away = False
     pair.b.publish()
+    assert pair.b.succession.trouble(leads=True) == ""
     assert pair.b.succession.writer.status()["waiting"] == 0
     pair.a.start()
     pair.a.follow(pair.now)

@@ -19,7 +19,7 @@ STATUS = {
 def frame(*nodes: NodeView) -> Frame:
     return Frame(
         12.3, nodes, {"audio": "follower", "audio2": "", "witness": "leader"}, 120, 12, 300, 290, 2, 10,
-        {"AUDIO": 200, "AUDIO2": 92}, 4, 3, 3.4, {"voip3 to mq": "mark 9, 0.2 s old"},
+        {"AUDIO": 200, "AUDIO2": 92}, 4, 3, 3.4, "written 9 times, last 0.2 s ago",
         ["  9.0 s  AUDIO2 is master"],
     )  # fmt: skip
 
@@ -30,6 +30,7 @@ def test_a_picture() -> None:
     assert re.search(r"AUDIO +master +1\.7 +12 +3 +2 +reads", text)
     assert re.search(r"AUDIO2 +- +is frozen", text)
     assert "audio2 away" in text
+    assert "Journal     written 9 times" in text
     assert "290 of 300 messages, 10 under way or missing; 2 came again" in text
     assert "200 from AUDIO, 92 from AUDIO2; longest silence lately 3.4 s" in text
     assert max(map(len, lines)) <= WIDTH

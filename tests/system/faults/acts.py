@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 from threading import Event, Thread
 
 from tests.servers.daemon import ArimonitorDaemon, CommandFailed
@@ -179,12 +181,12 @@ class Stage(Targets):
 
     def _clock(self, word: str, by: str) -> Effect:
         (node,) = self._nodes(word)
-        self.cluster.shift(node.name, float(f"{by[0]}{seconds(by[1:])}"))
+        self.cluster.shift(node.name, seconds(by[1:]) * (-1 if by[0] == "-" else 1))
         return Effect(lambda: self.cluster.shift(node.name, 0.0), (node,), blind=False)
 
     def _upgrade(self, word: str) -> Effect:
         (node,) = self._nodes(word)
-        tree = next_version(self.cluster.base / f"{node.name}.next")
+        tree = next_version(Path(tempfile.mkdtemp(prefix=f"{node.name}.next.", dir=self.cluster.base)))
         node.expected = False
         node.daemon.stop()
         node.daemon.tree = tree

@@ -13,6 +13,7 @@ from tests.system.faults.history import History
 from tests.system.faults.reigns import Reign, reigns
 
 FINAL_KINDS = ("result", "failed", "refused", "help")
+_SHOWN = 160  # characters of a violation
 SOUND_BEFORE = 1.0
 """Seconds that a node must have gone on for what it was told to count as seen."""
 
@@ -159,8 +160,17 @@ def table(runs: Iterable[Run], titles: Mapping[str, str]) -> str:
     lines += [
         "",
         f"{len(every)} runs, {mails:,} mails, {messages:,} call messages: {lost} lost, {doubled} doubled.",
+        *_wrong(every),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _wrong(runs: Iterable[Run]) -> Iterator[str]:
+    """What was found wrong, a paragraph for each run."""
+    for run in runs:
+        if run.violations:
+            told = "; ".join(violation[:_SHOWN] for violation in run.violations)
+            yield f"\nFound wrong in {run.scenario}.{run.number:02} (row {run.row}): {told}"
 
 
 def _three(runs: Sequence[Run], what: str) -> str:

@@ -294,6 +294,24 @@ def test_what_is_no_violation() -> None:
     assert verdict.figures.repeats == 1
 
 
+def test_who_has_just_woken_may_think_itself_master_until_it_is_told() -> None:
+    history = copy.deepcopy(SOUND)
+    history.said.append(Said(WON + 9, WON + 9.01, "AUDIO", "master", 2, 2.5))
+    assert found(history) == {"I1"}
+    history.faults = [Fault(KILLED, WON + 8.5, "suspend master 12s", "suspend", ("AUDIO",))]
+    assert found(history) == set()
+    history.faults = [Fault(KILLED, WON + 8.5, "freeze master 12s", "freeze", ("AUDIO",))]
+    assert found(history) == {"I1"}
+
+
+def test_a_failure_is_an_answer_where_the_scenario_expects_some() -> None:
+    history = copy.deepcopy(SOUND)
+    answered_with_a_failure(history)
+    assert found(history) == {"I3"}
+    assert found(history, Expected("failed", "<=", 1)) == set()
+    assert found(history, Expected("failed", "<=", 0)) == {"I9"}
+
+
 @pytest.mark.parametrize(
     ("expected", "kept"),
     [

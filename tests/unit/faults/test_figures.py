@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from tests.system.faults.figures import Change, Figures, Run, measure, percentile, table
@@ -36,6 +37,13 @@ def test_table() -> None:
     assert "| 3 | it is killed | 2 | 4 | 0.60 / 0.70 / 0.70 | - | - | 0 | 0 | 1.5 | 0 |" in lines
     assert lines[2].startswith("| 1 | killed | 1 | 1 | 4.00")
     assert lines[-1] == "4 runs, 40 mails, 4,000 call messages: 1 lost, 0 doubled."
+
+
+def test_what_was_wrong_is_told() -> None:
+    wrong = msgspec.structs.replace(run("8", 4.0), violations=("I9: epochs=5 was expected: 8.000",))
+    text = table([run("3", 0.5), wrong], {})
+    assert text.endswith("\n\nFound wrong in kill.01 (row 8): I9: epochs=5 was expected: 8.000\n")
+    assert text.count("Found wrong") == 1
 
 
 def test_of_several_changes_the_worst_counts() -> None:

@@ -199,6 +199,15 @@ def test_while_zookeeper_is_away_nobody_is_waited_for() -> None:
     assert back.again_at == NOW + 60 + T.patience
 
 
+@pytest.mark.parametrize(
+    ("state", "left", "role"),
+    [(MASTER, 2.5, "master"), (RETIRING, 2.5, "master"), (MASTER, 0.0, "slave"), (SLAVE, None, "slave")],
+)
+def test_the_role_that_others_are_told(state: State, left: float | None, role: str) -> None:
+    """A process that was frozen for longer than its lease is master no more, before it has looked."""
+    assert state.role(left) == role
+
+
 def test_a_master_is_looked_at_again_when_its_lease_ends() -> None:
     assert step(MASTER, replace(LEADS, connected=False), T, NOW).again_at == LEADS.lease_until
 
