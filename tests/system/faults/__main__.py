@@ -34,7 +34,7 @@ Seconds from the fault: until another node is **new master**; until its first me
 (**failover**); until it has taken in its first mail. A session with ZooKeeper lasts 4 s. *Times*: how
 often the fault came, several times in some runs. *Lost*: mails without an answer, calls' facts that a
 sound node was told and that never came. *Doubled*: the same under two ids. *Repeats*: messages that came
-again under their own id. *Found wrong*: runs in which an invariant or the scenario's own bound was
+again under their own id. *Wrong*: runs in which an invariant or the scenario's own bound was
 broken.
 
 """
