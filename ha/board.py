@@ -19,7 +19,7 @@ from ha.errors import BadVersion, Deposed, HaError, NodeExists, NoNode
 from ha.facts import Holder
 from ha.fourletter import is_here
 from ha.lease import version_of
-from ha.model import Change, Member, Seen
+from ha.model import KEPT, Change, Member, Seen
 from ha.operations import ANY, Check, Create, Refused, Set
 from ha.paths import EPOCH, HISTORY, LEASE, MEMBERS, NODES, PAUSE, mark, member
 from ha.waking import Wake
@@ -27,8 +27,6 @@ from ha.zookeeper import Tree
 
 log = logging.getLogger("arimonitor.ha")
 
-KEPT = 100
-"""Changes in the history."""
 ASK_SERVERS_EVERY = 60.0
 _TURN = 1.0  # seconds between two looks at what is still to be written
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import math
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from ha.clock import boottime
 from ha.disk import Lock, read_number, replace_durably
 from ha.errors import CommandRefused, EpochError, LeaseHeldError
 from ha.lease import LeaseCell
-from ha.model import Member, Mode, Seen, View
+from ha.model import KEPT, Change, Member, Mode, Seen, View
 from ha.orders import Orders
 from ha.waking import Wake
 
@@ -87,6 +88,7 @@ class LockfileAgent:
         self._used = False  # somebody has led under this epoch
         self._began = self._since = wall()
         self._reason = "the election has not begun"
+        self._history: deque[Change] = deque(maxlen=KEPT)
 
     def open(self) -> None:
         """Take the lock; who is not told to be a slave is master when `run` begins.
@@ -153,6 +155,7 @@ class LockfileAgent:
             reason=self._reason,
             since=self._since,
             members=(Seen(self._me, True, self._began),),
+            history=tuple(self._history),
         )
 
     def status(self) -> Mapping[str, object]:
@@ -177,6 +180,7 @@ class LockfileAgent:
             self._used = self._leads = True
             self.lease.grant(self.lease.epoch, math.inf)
             self._tell(f"this node is master, epoch {self.lease.epoch}: it has the lock of its host")
+            self._history.append(Change(self._since, self.lease.epoch, self._me.name, self._reason))
             self._orders.won(self.lease.epoch)
 
     def _end(self) -> None:

@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 Mode = Literal["auto", "master", "slave"]
 Role = Literal["master", "slave"]
+KEPT = 100
+"""Changes of master that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -144,6 +144,10 @@ def test_a_slave_by_mode_leads_when_told_and_under_another_epoch_each_time(tmp_p
         agent.set_mode("master")
         assert orders.next() == ("won", 2)
         assert agent.lease.valid()
+        assert [(change.epoch, change.master) for change in agent.view().history] == [
+            (1, "AUDIO"),
+            (2, "AUDIO"),
+        ]
 
 
 def test_work_that_does_not_end_is_cancelled(tmp_path: Path) -> None:
